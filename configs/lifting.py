@@ -1,0 +1,8 @@
+"""Lifting: hold a 5 cm cube 10 cm above the table. Use: --config=configs/lifting.py:scale=quick"""
+
+from glam_jax import config
+
+
+def get_config(argument: str = ""):
+    """`argument`: method=glam_o|glam|mip and scale=quick|standard|paper, comma separated."""
+    return config.make("lifting", argument)

@@ -1,0 +1,39 @@
+"""Repeats a finished run's evaluation from its checkpoint.
+
+    python -m glam_jax.evaluate --workdir=runs/lifting_glam_o_quick_seed0 --trials=50 --video
+
+Gives the same answer as training did for the same trials; `--video` writes rollouts.mp4 anew.
+"""
+
+import json
+from pathlib import Path
+
+from absl import app, flags
+
+from glam_jax import experiment
+from glam_jax.evaluation import video
+from glam_jax.sim import env as simulation
+from glam_jax.stages import clone
+from glam_jax.workdir import Workdir
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
+_TRIALS = flags.DEFINE_integer("trials", 50, "Unseen starts.", lower_bound=1)
+_VIDEO = flags.DEFINE_bool("video", False, "Write a video of the first rollouts.")
+
+
+def main(_):
+    workdir = Workdir(_WORKDIR.value)
+    config = workdir.config()
+    act, params = clone.load(config, experiment.layout_of(config), workdir.policy)
+    film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
+    result = experiment.evaluate(config, act, params, _TRIALS.value, film)
+    print(json.dumps(experiment.measure(config, result), indent=2))
+    if film:
+        env = simulation.make_env(config.task, config.data.target, config.image_size)
+        path = Path(workdir.path) / "rollouts.mp4"
+        print(f"Video: {video.rollout_video(path, env, result)}")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("workdir")
+    app.run(main)

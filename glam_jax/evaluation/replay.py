@@ -1,0 +1,95 @@
+"""Open-loop replay: given actions are carried out in simulation, without looking."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glam_jax.evaluation.rollout import Rollout, checked_seeds, execute_actions, run_batches
+from glam_jax.sim.env import Env, simulation_options
+
+
+def replay(
+    env: Env,
+    actions: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    *,
+    horizon: int | None = None,
+    batch: int | None = None,
+    film: int = 0,
+    progress: Callable[[int], Any] | None = None,
+) -> Rollout:
+    """Carries out one action sequence per world, from the start that its seed stands for.
+
+    In cross-source replay (SPEC section 5) the actions are decoded from latents that the
+    inverse dynamics model inferred from episode i, and seed i is that episode's: one seed is
+    one scene and one start pose of the end effector, whichever the robot. All sequences last
+    `horizon` steps, holding their last action to the end, so that one compilation serves all.
+
+    Args:
+      env: the simulated world, of the robot that the actions are for.
+      actions: N sequences (T_i, A) in physical units. Of an episode of T steps these are the
+        T - 1 commands of its transitions.
+      seeds: N episode seeds, one for each sequence.
+      horizon: control steps T; None for the env's own, or the longest sequence if longer.
+      batch: worlds simulated at a time; all N if None.
+      film: keep geom poses of this many worlds, for a video.
+      progress: called with the number of worlds just finished, such as `tqdm.update`.
+
+    Returns:
+      A `Rollout`; nothing is clipped.
+
+    Raises:
+      ValueError: if sequences and seeds differ in number, or a sequence is empty, longer than
+        `horizon`, of another width than A, or not finite.
+    """
+    seeds = checked_seeds(seeds)
+    if len(actions) != len(seeds):
+        raise ValueError(f"replay: {len(actions)} action sequences for {len(seeds)} seeds")
+    sequences = [np.asarray(sequence, np.float32) for sequence in actions]
+    for index, sequence in enumerate(sequences):
+        _check_sequence(index, sequence, env.action_dim, horizon)
+    if horizon is None:
+        horizon = max(env.horizon, *(len(sequence) for sequence in sequences))
+    padded = np.stack([hold_last(sequence, horizon) for sequence in sequences])
+    return run_batches(
+        _compiled(env),
+        (seeds, padded),
+        horizon=horizon,
+        batch=batch,
+        film=film,
+        progress=progress,
+    )
+
+
+def hold_last(actions_TxA: np.ndarray, length: int) -> np.ndarray:
+    """Actions (T, A) continued to (length, A) by repeating the last one."""
+    return actions_TxA[np.minimum(np.arange(length), len(actions_TxA) - 1)]
+
+
+def _check_sequence(index: int, sequence: np.ndarray, width: int, horizon: int | None) -> None:
+    if sequence.ndim != 2 or not len(sequence) or sequence.shape[1] != width:
+        raise ValueError(
+            f"replay: actions {index} have shape {sequence.shape}; expected (at least 1, {width})"
+        )
+    if horizon is not None and len(sequence) > horizon:
+        raise ValueError(f"replay: actions {index} last {len(sequence)} steps of {horizon}")
+    if not np.isfinite(sequence).all():
+        step = int(np.argmax(~np.isfinite(sequence).all(axis=1)))
+        raise ValueError(f"replay: actions {index} are not finite at step {step}")
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(env: Env) -> Callable[..., dict]:
+    """The jitted scan over control steps: (seeds (B,), actions (B, T, A)) -> record (B, T, ...)."""
+
+    def run(seeds_B: jax.Array, actions_BxTxA: jax.Array) -> dict:
+        states = jax.vmap(env.reset)(jax.vmap(jax.random.key)(seeds_B))
+        act = jax.vmap(functools.partial(execute_actions, env))
+        _, record = act(states, actions_BxTxA)
+        return {**record, "clipped": jnp.zeros(actions_BxTxA.shape, bool)}
+
+    return jax.jit(run, compiler_options=simulation_options())

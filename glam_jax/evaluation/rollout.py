@@ -1,0 +1,257 @@
+"""Closed-loop rollouts: a policy acts on a batch of simulated worlds, receding horizon."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glam_jax import schema
+from glam_jax.sim.env import Env, simulation_options
+
+# Keeps the policy's random numbers apart from those that place the scene.
+POLICY_STREAM = 0x706F6C
+
+# policy(params, observation, keys) -> action chunk (B, K, A) in physical units.
+Policy = Callable[[Any, dict[str, jax.Array], jax.Array], jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """What happened in N worlds over T control steps.
+
+    Step t of `ee_position`, `actions` and `geoms` belongs together as in an episode: the
+    state seen before the step, and the command held during it.
+
+    Attributes:
+      seeds: (N,) seed of each world.
+      success: (N,) bool, the task's condition was met within T steps.
+      steps: (N,) int, control steps until success; T where there was none.
+      ee_position: (N, T, 3 * arms) end-effector positions in m.
+      actions: (N, T, A) commands as executed, physical units.
+      clipped: (N,) fraction of the action entries that had to be clipped to the bounds.
+      geoms: geom positions (F, T, G, 3) and rotations (F, T, G, 3, 3) of the first F worlds,
+        from which `video` renders; F is what `film` asked for.
+    """
+
+    seeds: np.ndarray
+    success: np.ndarray
+    steps: np.ndarray
+    ee_position: np.ndarray
+    actions: np.ndarray
+    clipped: np.ndarray
+    geoms: tuple[np.ndarray, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """(N,) bool: the simulation or the policy left the finite numbers."""
+        states = np.isfinite(self.ee_position).all(axis=(1, 2))
+        return ~(states & np.isfinite(self.actions).all(axis=(1, 2)))
+
+    def trajectories(self) -> list[np.ndarray]:
+        """End-effector positions (T_i, 3 * arms) of each world up to its success."""
+        return [path[:steps] for path, steps in zip(self.ee_position, self.steps, strict=True)]
+
+
+def rollout(
+    env: Env,
+    policy: Policy,
+    params: Any,
+    seeds: Sequence[int],
+    *,
+    execute: int,
+    horizon: int | None = None,
+    batch: int | None = None,
+    bounds: tuple[np.ndarray, np.ndarray] | None = None,
+    film: int = 0,
+    progress: Callable[[int], Any] | None = None,
+) -> Rollout:
+    """Runs a policy in closed loop from the start that each seed stands for.
+
+    At each decision the policy sees rendered images and the state, and returns a chunk of K
+    actions of which the first `execute` are carried out before it decides again. Rendering,
+    policy and physics of a batch of worlds are one jitted scan, compiled once for an
+    (env, policy, execute, horizon) and batch: hand over the same function `policy` each time,
+    and what changes between calls as `params`. The last batch is padded. Worlds run on after
+    success, which is latched.
+
+    Args:
+      env: the simulated world, of a robot with the policy's actions.
+      policy: policy(params, observation, keys) -> (B, K, A), pure, in physical units.
+        observation: image (B, V, H, W, 3) uint8, ee_pose (B, E), and proprio (B, S) for a
+        robot that has it; keys: (B,), each from its world's seed and decision alone.
+      params: pytree passed to the policy, an argument of the jitted function.
+      seeds: N episode seeds; equal seeds are equal starts.
+      execute: actions of a chunk carried out at each decision, 1 to K.
+      horizon: control steps T; the env's own if None.
+      batch: worlds simulated at a time; all N if None.
+      bounds: lowest and highest action, each (A,); None leaves the policy's actions alone.
+      film: keep geom poses of this many worlds, for a video.
+      progress: called with the number of worlds just finished, such as `tqdm.update`.
+
+    Raises:
+      ValueError: for no or negative seeds, a chunk shorter than `execute` or of another
+        shape than (B, K, A), or sizes that are not positive.
+    """
+    horizon = env.horizon if horizon is None else horizon
+    for name, value in (("execute", execute), ("horizon", horizon)):
+        if value < 1:
+            raise ValueError(f"rollout: {name} is {value}; expected at least 1")
+    actions = env.action_dim
+    low, high = (-np.inf, np.inf) if bounds is None else bounds
+    low, high = (np.broadcast_to(np.float32(edge), (actions,)) for edge in (low, high))
+    scan = _compiled(env, policy, execute, -(-horizon // execute))
+    return run_batches(
+        functools.partial(scan, params, low, high),
+        (checked_seeds(seeds),),
+        horizon=horizon,
+        batch=batch,
+        film=film,
+        progress=progress,
+    )
+
+
+def observe(env: Env, state: Any) -> dict[str, jax.Array]:
+    """What a policy sees of one world: image (V, H, W, 3), ee_pose (E,), proprio (S,)."""
+    images = env.render(env.geoms(state))
+    observation = {
+        "image": jnp.stack([images[f"image_{view}"] for view in schema.VIEWS]),
+        "ee_pose": env.ee_pose(state),
+    }
+    if env.layout.has_actions:
+        observation["proprio"] = env.proprio(state)
+    return observation
+
+
+def execute_actions(env: Env, state: Any, actions_TxA: jax.Array) -> tuple[Any, dict]:
+    """Carries out actions (T, A) in one world and records each step, as `Rollout` lays it out.
+
+    Returns:
+      The state after the last action, and a record of arrays (T, ...): ee_position, action
+      and geoms before each step, success after it.
+    """
+
+    def control_step(state: Any, action: jax.Array) -> tuple[Any, dict]:
+        pose = env.ee_pose(state).reshape(env.layout.arms, schema.EE_DIM)
+        seen = {
+            "ee_position": pose[:, :3].reshape(-1),
+            "action": action,
+            "geoms": env.geoms(state),
+        }
+        state = env.step(state, action)
+        return state, {**seen, "success": env.success(state)}
+
+    return jax.lax.scan(control_step, state, actions_TxA)
+
+
+def checked_seeds(seeds: Sequence[int]) -> np.ndarray:
+    """Seeds as (N,) uint32, the form in which they enter a jitted function."""
+    given = np.asarray(seeds)
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
+        raise ValueError(f"seeds: found {given.dtype} {given.shape}; expected one or more integers")
+    if given.min() < 0 or given.max() >= 2**32:
+        raise ValueError(f"seeds: found {given.min()} to {given.max()}; expected 0 to 2**32 - 1")
+    return given.astype(np.uint32)
+
+
+def run_batches(
+    run: Callable[..., dict],
+    arrays: tuple[np.ndarray, ...],
+    *,
+    horizon: int,
+    batch: int | None,
+    film: int,
+    progress: Callable[[int], Any] | None,
+) -> Rollout:
+    """Runs N worlds in batches of one size and joins what they recorded.
+
+    Args:
+      run: maps a batch of each array to a record, arrays (B, at least T, ...) on the device.
+      arrays: arguments (N, ...) of `run`, the seeds first. The last batch is filled up with
+        repetitions of the last world, whose records are dropped.
+      horizon: T, steps kept of each record.
+      batch: B, or None for all at once.
+      film: worlds whose geom poses are kept.
+      progress: called with the number of worlds just finished.
+
+    Raises:
+      ValueError: if `batch` is not positive.
+    """
+    total = len(arrays[0])
+    batch = total if batch is None else batch
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; expected at least 1 world")
+    parts = []
+    for start in range(0, total, batch):
+        count = min(batch, total - start)
+        rows = np.minimum(np.arange(start, start + batch), total - 1)
+        record = run(*(array[rows] for array in arrays))
+        geoms = record.pop("geoms")
+        part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
+        kept = min(max(film - start, 0), count)
+        part["geoms"] = jax.tree.map(lambda value: np.asarray(value[:kept, :horizon]), geoms)  # noqa: B023
+        parts.append(part)
+        if progress is not None:
+            progress(count)
+    record = jax.tree.map(lambda *values: np.concatenate(values), *parts)
+    return _summary(arrays[0], record)
+
+
+def _summary(seeds: np.ndarray, record: dict) -> Rollout:
+    reached = record["success"].astype(bool)
+    success = reached.any(axis=1)
+    steps = np.where(success, reached.argmax(axis=1) + 1, reached.shape[1])
+    return Rollout(
+        seeds=seeds,
+        success=success,
+        steps=steps,
+        ee_position=record["ee_position"],
+        actions=record["action"],
+        clipped=record["clipped"].mean(axis=(1, 2)),
+        geoms=tuple(record["geoms"]),
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable[..., dict]:
+    """The jitted scan over decisions: (params, low, high, seeds (B,)) -> record (B, T, ...)."""
+    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+
+    def run(params: Any, low_A: jax.Array, high_A: jax.Array, seeds_B: jax.Array) -> dict:
+        keys = jax.vmap(jax.random.key)(seeds_B)
+        policy_keys = fold(keys, POLICY_STREAM)
+
+        def decide(state: Any, decision: jax.Array) -> tuple[Any, dict]:
+            observation = jax.vmap(functools.partial(observe, env))(state)
+            chunk = policy(params, observation, fold(policy_keys, decision))
+            _check_chunk(chunk.shape, (len(seeds_B), execute, env.action_dim))
+            wanted = chunk[:, :execute].astype(jnp.float32)
+            actions = jnp.clip(wanted, low_A, high_A)
+            state, record = jax.vmap(functools.partial(execute_actions, env))(state, actions)
+            return state, {**record, "clipped": jnp.abs(actions - wanted) > 0}
+
+        _, records = jax.lax.scan(decide, jax.vmap(env.reset)(keys), jnp.arange(decisions))
+        return jax.tree.map(_join_decisions, records)
+
+    return jax.jit(run, compiler_options=simulation_options())
+
+
+def _join_decisions(record: jax.Array) -> jax.Array:
+    """(decisions, B, execute, ...) -> (B, decisions * execute, ...)."""
+    record = jnp.moveaxis(record, 0, 1)
+    return record.reshape(record.shape[0], -1, *record.shape[3:])
+
+
+def _check_chunk(found: tuple[int, ...], least: tuple[int, int, int]) -> None:
+    worlds, execute, actions = least
+    if len(found) != 3 or (found[0], found[2]) != (worlds, actions) or found[1] < execute:
+        raise ValueError(
+            f"policy: returned actions of shape {found}; expected (B, K, A) = "
+            f"({worlds}, at least execute = {execute}, {actions})"
+        )

@@ -1,0 +1,208 @@
+"""Videos of rollouts and replays, rendered anew from the geom poses that they kept."""
+
+import contextlib
+import functools
+import itertools
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import imageio_ffmpeg
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glam_jax import schema
+from glam_jax.evaluation import canvas
+from glam_jax.evaluation.rollout import Rollout
+from glam_jax.sim.env import Env, make_env, simulation_options
+
+# Worlds rendered in one call, and seconds that a world and then the video stand still at the end.
+RENDER_BATCH = 16
+LINGER, PAUSE = 0.5, 1.0
+
+
+def rollout_video(
+    path: str | os.PathLike,
+    env: Env,
+    result: Rollout,
+    *,
+    size: int = 160,
+    columns: int = 3,
+    stride: int = 2,
+) -> Path:
+    """Writes an MP4 of all filmed worlds in a grid, both views of each side by side.
+
+    A world's bar counts control steps; bar and frame turn green at its success, red at the
+    end of the horizon without one. The picture of a world stands still half a second after
+    its success, and all of them at the end, so that a looping player shows the outcome.
+
+    Args:
+      path: where to write.
+      env: the environment of the rollout; it is rendered at `size`, not at its own size.
+      result: a rollout or replay with `film` at least 1.
+      size: side of one view in pixels.
+      columns: worlds in a row of the grid.
+      stride: control steps from one frame to the next; playback is in real time.
+
+    Raises:
+      ValueError: if no world was filmed.
+    """
+    frames = _film(env, result, size, stride)
+    length = max(len(world) for world in frames)
+    return write_mp4(
+        path,
+        [
+            canvas.tile(np.stack([world[min(t, len(world) - 1)] for world in frames]), columns)
+            for t in range(length)
+        ],
+        rate=env.control_hz / stride,
+    )
+
+
+def comparison_video(
+    path: str | os.PathLike,
+    env: Env,
+    episodes: Sequence[schema.Episode],
+    result: Rollout,
+    *,
+    size: int = 160,
+    columns: int = 2,
+    stride: int = 2,
+) -> Path:
+    """Writes an MP4 of source episodes above their replays, step by step.
+
+    Episode i belongs to world i; each pair is one cell of the grid. Frames of the source are
+    those that were recorded, enlarged to `size`; the replay is marked as in `rollout_video`.
+
+    Raises:
+      ValueError: if no world was filmed, or there are fewer episodes than filmed worlds.
+    """
+    filmed = len(result.geoms[0])
+    if len(episodes) < filmed:
+        raise ValueError(f"comparison_video: {len(episodes)} episodes for {filmed} filmed replays")
+    replays = _film(env, result, size, stride)
+    pairs = [(_source(e, size, stride), r) for e, r in zip(episodes, replays, strict=False)]
+    length = max(len(world) for pair in pairs for world in pair)
+    frames = []
+    for t in range(length):
+        cells = [np.concatenate([w[min(t, len(w) - 1)] for w in pair]) for pair in pairs]
+        frames.append(canvas.tile(np.stack(cells), columns))
+    return write_mp4(path, frames, rate=env.control_hz / stride)
+
+
+def render_geoms(env: Env, geoms: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
+    """Both views of M states, side by side, (M, size, 2 * size, 3) uint8.
+
+    Args:
+      env: the environment whose geoms these are.
+      geoms: geom positions (M, G, 3) in m and rotations (M, G, 3, 3).
+      size: side of one view in pixels.
+    """
+    render = _renderer(make_env(env.task.name, env.robot.name, size))
+    count, images = len(geoms[0]), []
+    for start in range(0, count, RENDER_BATCH):
+        rows = np.minimum(np.arange(start, start + RENDER_BATCH), count - 1)
+        images.append(np.asarray(render(*(part[rows] for part in geoms))))
+    return np.concatenate(images)[:count]
+
+
+def write_mp4(path: str | os.PathLike, frames: Sequence[np.ndarray], rate: float) -> Path:
+    """Writes frames (H, W, 3) uint8 as an H.264 MP4, beside and then renamed.
+
+    The last frame is held for a second. Sides are padded to the even numbers that the format
+    asks for. Makes the folder; returns the path.
+
+    Raises:
+      ValueError: if there are no frames.
+      OSError: if the encoder fails, with what it said.
+    """
+    if not len(frames):
+        raise ValueError(f"{path}: no frames to write")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.mp4")
+    held = [*frames, *[frames[-1]] * round(PAUSE * rate)]
+    height, width = frames[0].shape[:2]
+    even = ((0, height % 2), (0, width % 2), (0, 0))
+    try:
+        _encode(partial, (np.pad(frame, even) for frame in held), rate)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _encode(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
+    """Pipes frames of one even size through ffmpeg into an MP4 that plays while it loads.
+
+    ffmpeg is started here and not by imageio, whose writer forks: unsafe beside JAX's threads.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    size = f"{first.shape[1]}x{first.shape[0]}"
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(rate), "-i", "-"]
+    target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *source, *target]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
+        # A broken pipe means that ffmpeg has ended early; its own words say why.
+        with contextlib.suppress(BrokenPipeError):
+            for frame in itertools.chain([first], frames):
+                ffmpeg.stdin.write(np.ascontiguousarray(frame))
+        _, said = ffmpeg.communicate()
+    if ffmpeg.returncode:
+        reason = said.decode(errors="replace").strip()
+        raise OSError(f"{path}: ffmpeg ended with {ffmpeg.returncode}: {reason}")
+
+
+def _film(env: Env, result: Rollout, size: int, stride: int) -> list[list[np.ndarray]]:
+    """Marked frames of each filmed world, up to shortly after its success."""
+    places, rotations = result.geoms
+    if not len(places):
+        raise ValueError("video: the rollout kept no geoms; run it with film=1 or more")
+    horizon, linger = places.shape[1], round(LINGER * env.control_hz)
+    times = []
+    for steps in result.steps[: len(places)]:
+        last = min(steps + linger, horizon - 1)
+        times.append(np.append(np.arange(0, last, stride), last))
+    world = np.repeat(np.arange(len(places)), [len(t) for t in times])
+    at = np.concatenate(times)
+    images = render_geoms(env, (places[world, at], rotations[world, at]), size)
+    frames = [[] for _ in places]
+    for index, step, image in zip(world, at, images, strict=True):
+        frames[index].append(_mark(image, result, index, step))
+    return frames
+
+
+def _mark(image: np.ndarray, result: Rollout, world: int, step: int) -> np.ndarray:
+    """A replayed image with its step counter, and its outcome once that is known."""
+    text, colour = f"seed {result.seeds[world]}  step {step}", canvas.GREY
+    if result.success[world] and step >= min(result.steps[world], result.geoms[0].shape[1] - 1):
+        text, colour = f"{text}  success", canvas.GREEN
+    elif not result.success[world] and step == result.geoms[0].shape[1] - 1:
+        text, colour = f"{text}  failed", canvas.RED
+    return canvas.caption(canvas.outline(image, colour), text, colour)
+
+
+def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]:
+    """Frames of a recorded episode, both views side by side."""
+    views = [episode.steps[f"image_{view}"] for view in schema.VIEWS]
+    last = len(episode) - 1
+    frames = []
+    for step in np.append(np.arange(0, last, stride), last):
+        image = np.hstack([canvas.enlarge(view[step], size) for view in views])
+        text = f"{episode.source} seed {episode.seed}  step {step}"
+        frames.append(canvas.caption(canvas.outline(image, canvas.GREY), text))
+    return frames
+
+
+@functools.lru_cache(maxsize=4)
+def _renderer(env: Env):
+    """The jitted renderer: geom poses of a batch of states -> (B, H, 2 * W, 3)."""
+
+    def render(xpos, xmat):
+        images = env.render((xpos, xmat))
+        return jnp.concatenate([images[f"image_{view}"] for view in schema.VIEWS], axis=1)
+
+    return jax.jit(jax.vmap(render), compiler_options=simulation_options())

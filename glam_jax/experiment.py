@@ -1,0 +1,253 @@
+"""One run from demonstrations to a measured policy, stage by stage; each resumes where it was."""
+
+import dataclasses
+import importlib.metadata
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from glam_jax import collect, normalize, recording
+from glam_jax import episodes as dataset
+from glam_jax.evaluation import intervals, plots, smoothness, video
+from glam_jax.evaluation.rollout import Rollout, rollout
+from glam_jax.runtime import writer
+from glam_jax.schema import Episode, Layout
+from glam_jax.sim import env as simulation
+from glam_jax.stages import clone, pretrain, relabel
+from glam_jax.store import Store
+from glam_jax.workdir import Workdir
+
+STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
+PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
+    "ml_collections", "chex", "mujoco", "mujoco-mjx", "numpy",
+)  # fmt: skip
+SAMPLES = 8  # pictures in the reconstruction grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run learns from and is checked on.
+
+    Attributes:
+      store: training transitions of all sources. stats: their statistics.
+      heldout: source -> episodes never trained on.
+    """
+
+    store: Store
+    stats: normalize.Statistics
+    heldout: dict[str, list[Episode]]
+
+    def heldout_store(self, source: str) -> Store:
+        return Store(self.heldout[source])
+
+
+def layout_of(config: ConfigDict) -> Layout:
+    """The arrays of the run's target source."""
+    return simulation.make_env(config.task, config.data.target, config.image_size).layout
+
+
+def sources(config: ConfigDict) -> dict[str, int]:
+    """Source -> training episodes, the target first."""
+    wanted = {config.data.target: config.data.target_episodes}
+    if config.data.auxiliary_episodes:
+        wanted[config.data.auxiliary] = config.data.auxiliary_episodes
+    return wanted
+
+
+def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
+    """Episodes of a source from the data root; see `episodes.read` for what it raises."""
+    layout = simulation.make_env(config.task, source, config.image_size).layout
+    kind = recording.Recording(config.task, source, layout)
+    return dataset.read(dataset.dataset_path(config.data.root, kind), split, kind, count)
+
+
+def gather(config: ConfigDict) -> Data:
+    """Records what is missing of the data, and reads it.
+
+    Raises:
+      DataError: see `collect.collect` and `episodes.read`.
+    """
+    train = {}
+    for source, count in sources(config).items():
+        collect.collect(
+            config.task,
+            source,
+            count,
+            config.data.heldout_episodes,
+            config.image_size,
+            config.data.root,
+        )
+        train[source] = read_split(config, source, "train", count)
+    heldout = read_heldout(config, config.data.heldout_episodes)
+    target, *auxiliary = train.values()
+    auxiliary = [episode for episodes in auxiliary for episode in episodes]
+    return Data(Store(target, auxiliary), normalize.statistics(target, auxiliary), heldout)
+
+
+def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
+    """Source -> its first held-out episodes, the target first."""
+    return {source: read_split(config, source, "heldout", count) for source in sources(config)}
+
+
+def decoded_actions(
+    world_model: pretrain.WorldModel, heldout: dict[str, list[Episode]], source: str
+) -> list[np.ndarray]:
+    """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone."""
+    target, *_ = heldout
+    auxiliary = heldout[source] if source != target else ()
+    store = Store(heldout[target], auxiliary)
+    actions = world_model.decode(world_model.label(store))
+    per_episode = np.split(actions, np.cumsum(store.lengths - 1)[:-1])
+    return per_episode[-len(heldout[source]) :]
+
+
+def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
+    """Closed-loop trials from the fixed unseen starts."""
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    seeds = np.arange(config.evaluate.first_seed, config.evaluate.first_seed + trials)
+    with tqdm(total=trials, desc="evaluating", unit="trial") as bar:
+        return rollout(
+            env,
+            act,
+            params,
+            seeds,
+            execute=config.evaluate.execute,
+            batch=config.evaluate.batch,
+            bounds=env.action_bounds,
+            film=film,
+            progress=bar.update,
+        )
+
+
+def measure(config: ConfigDict, result: Rollout) -> dict:
+    """What a rollout is summed up to: success with its interval, and smoothness."""
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    successes, trials = int(result.success.sum()), len(result)
+    low, high = intervals.wilson(successes, trials)
+    smooth = smoothness.mean_scores(result.trajectories(), env.control_hz)
+    return {
+        "successes": successes,
+        "trials": trials,
+        "success_rate": successes / trials,
+        "wilson_low": low,
+        "wilson_high": high,
+        "jerk_smoothness": smooth["jerk"],
+        "fft_smoothness": smooth["fft"],
+        "clipped_share": float(result.clipped.mean()),
+    }
+
+
+def run(config: ConfigDict, path: str | Path) -> dict:
+    """Carries out a run, or what is left of it, and returns its results.
+
+    Raises:
+      WorkdirError: the folder belongs to another run. Else see the stages.
+    """
+    workdir = Workdir(path)
+    workdir.claim(config)
+    if done := workdir.results():
+        print(f"{workdir.path} is done.")
+        return done
+
+    # ------------------------------------------------------------------ data
+    with workdir.timed("collect"):
+        data = gather(config)
+    heldout, errors, stats = data.heldout_store(config.data.target), {}, data.stats
+
+    # --------------------------------------------- stage 1: world model, labels
+    if config.method == "mip":
+        labels = data.store.transition_actions()
+    else:
+        with workdir.timed("pretrain"):
+            world_model = pretrain.pretrain(config, data.store, heldout, stats, workdir.world_model)
+        with workdir.timed("relabel"):
+            labels = relabel.relabel(world_model, data.store, workdir.labels)
+        errors["stage1"] = world_model.ee_error_mm(heldout)
+        _draw_reconstructions(world_model, heldout, workdir)
+
+    # ------------------------------------------------------- stage 2: policy
+    stats = clone.label_statistics(config, labels, stats)
+    with workdir.timed("clone"):
+        params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
+    act, _ = clone.load(config, data.store.layout, workdir.policy)
+    errors["stage2"] = clone.ee_error_mm(act, params, heldout, config.policy.chunk)
+    _draw_curves(workdir)
+
+    # ------------------------------------------------------------- evaluation
+    with workdir.timed("evaluate"):
+        result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
+        measured = measure(config, result)
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    video.rollout_video(workdir.path / "rollouts.mp4", env, result)
+    results = describe(config, workdir) | measured | {"decoded_error": errors}
+    workdir.finish(results)
+    return results
+
+
+def describe(config: ConfigDict, workdir: Workdir) -> dict:
+    """What was run, on what, and how long each stage took."""
+    spent = workdir.seconds()
+    device = jax.devices()[0]
+    return {
+        "task": config.task,
+        "method": config.method,
+        "scale": config.scale,
+        "seed": config.seed,
+        "target": config.data.target,
+        "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
+        "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git_revision": _git_revision(),
+    }
+
+
+def _git_revision() -> str:
+    """Revision of the source tree, with `+changes` if it was modified; "unknown" outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
+    try:
+        return subprocess.run(
+            [*command, "--exclude=*", "--dirty=+changes"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _draw_curves(workdir: Workdir) -> None:
+    for stage in (workdir.world_model, workdir.policy):
+        if stage.exists():
+            plots.curves(workdir.path / f"curves_{stage.name}.png", writer.read_metrics(stage))
+
+
+def _draw_reconstructions(world_model: pretrain.WorldModel, store: Store, workdir: Workdir) -> None:
+    frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
+    images = store.arrays[world_model.model.modality][frames]
+    plots.reconstructions(
+        workdir.path / "reconstructions.png", images, world_model.reconstruct(images)
+    )
+
+
+def table(results: dict) -> str:
+    """The results as a small table for the terminal."""
+    rate = f"{results['successes']}/{results['trials']} = {results['success_rate']:.0%}"
+    interval = f"95% interval {results['wilson_low']:.0%} to {results['wilson_high']:.0%}"
+    rows = {
+        "run": f"{results['task']}, {results['method']}, {results['scale']}, seed {results['seed']}",
+        "success": f"{rate}, {interval}",
+        "smoothness": f"jerk {results['jerk_smoothness']:.2f}, fft {results['fft_smoothness']:.3f}",
+    }
+    for stage, error in results["decoded_error"].items():
+        rows[f"{stage} error"] = f"{error['heldout_ee_mm']:.1f} mm at the gripper, held out"
+    rows["minutes"] = ", ".join(
+        f"{stage} {seconds / 60:.1f}" for stage, seconds in results["seconds"].items()
+    )
+    rows["device"] = results["device"]
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())

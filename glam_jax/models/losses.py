@@ -1,0 +1,41 @@
+"""The one place where unreduced loss terms become a scalar."""
+
+import jax
+import jax.numpy as jnp
+
+
+def reduce_terms(
+    terms: dict[str, jax.Array],
+    rows: dict[str, str],
+    weights: dict[str, float],
+    is_target: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """sum_k w_k mean over rows of term k; every term is (B,).
+
+    Args:
+      terms: unreduced terms. rows: term -> "all" or "target", which rows the mean is over.
+      weights: term -> w_k. is_target: (B,) 1 on target rows.
+    Returns:
+      The scalar loss and the mean of every term, unweighted.
+    Raises:
+      ValueError: the keys of terms, rows and weights differ.
+    """
+    if not set(terms) == set(rows) == set(weights):
+        raise ValueError(
+            f"loss terms {sorted(terms)}, their rows {sorted(rows)} and "
+            f"their weights {sorted(weights)} must have the same names"
+        )
+    total, means = 0.0, {}
+    for name, term in terms.items():
+        means[name] = masked_mean(term, is_target) if rows[name] == "target" else term.mean()
+        total = total + weights[name] * means[name]
+    return total, means
+
+
+def masked_mean(value: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of `value` where `mask` is 1; exactly zero, gradient included, where it is 0.
+
+    With no row selected the mean is 0, not NaN.
+    """
+    selected = jnp.where(mask > 0, value, 0.0)
+    return selected.sum() / jnp.maximum((mask > 0).sum(), 1)

@@ -1,0 +1,96 @@
+"""Image encoders of the policy, one set of weights per camera view."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from glam_jax.models.layers import HalvingConv
+
+
+class SmallEncoder(nn.Module):
+    """A small image encoder to train from scratch: (B, H, W, 3) uint8 -> (B, features).
+
+    Patches of 4 x 4 pixels, a 3 x 3 convolution, a convolution that halves, ReLU between; then
+    both where each channel fires, its expected position in [-1, 1]^2 under a softmax over the
+    image (Finn et al., 2016), and the whole map through one Linear.
+
+    Attributes:
+      channels: of the three convolutions.
+    """
+
+    channels: Sequence[int]
+    features: int
+
+    @nn.compact
+    def __call__(self, image_BxHxWx3: jax.Array) -> jax.Array:
+        patch, local, last = self.channels
+        x = image_BxHxWx3.astype(jnp.float32) / 255.0 - 0.5
+        x = nn.relu(nn.Dense(patch)(patches(x, 4)))
+        x = nn.relu(nn.Conv(local, (3, 3))(x))
+        x = HalvingConv(last)(x)
+        where = spatial_softmax(x, self.temperature())
+        what = nn.relu(x).reshape(x.shape[0], -1)
+        return nn.Dense(self.features)(jnp.concatenate([where, what], axis=-1))
+
+    def temperature(self) -> jax.Array:
+        return jnp.exp(self.param("log_temperature", nn.initializers.zeros, ()))
+
+
+def patches(image_BxHxWxC: jax.Array, size: int) -> jax.Array:
+    """Non-overlapping patches, flattened: (B, H, W, C) -> (B, H/size, W/size, size^2 C)."""
+    b, h, w, c = image_BxHxWxC.shape
+    split = image_BxHxWxC.reshape(b, h // size, size, w // size, size * c)
+    return split.transpose(0, 1, 3, 2, 4).reshape(b, h // size, w // size, size * size * c)
+
+
+def spatial_softmax(x_BxHxWxC: jax.Array, temperature: jax.Array) -> jax.Array:
+    """Expected image position of each channel, (B, H, W, C) -> (B, 2 C), in [-1, 1]."""
+    b, h, w, c = x_BxHxWxC.shape
+    weight = jax.nn.softmax(x_BxHxWxC.reshape(b, h * w, c) / temperature, axis=1)
+    weight = weight.reshape(b, h, w, c)
+    across = jnp.einsum("bhwc,w->bc", weight, jnp.linspace(-1.0, 1.0, w))
+    down = jnp.einsum("bhwc,h->bc", weight, jnp.linspace(-1.0, 1.0, h))
+    return jnp.concatenate([across, down], axis=-1)
+
+
+class TwoViewEncoder(nn.Module):
+    """Both camera views to one condition: (B, V, H, W, 3) uint8 -> (B, out).
+
+    Per view an encoder, then over the concatenation Linear(256), LayerNorm, GELU, Linear(out),
+    LayerNorm; SPEC section 3.
+    """
+
+    channels: Sequence[int]
+    features: int
+    hidden: int
+    out: int
+
+    @nn.compact
+    def __call__(self, image_BxVxHxWx3: jax.Array) -> jax.Array:
+        views = [
+            SmallEncoder(self.channels, self.features, name=f"view_{v}")(image_BxVxHxWx3[:, v])
+            for v in range(image_BxVxHxWx3.shape[1])
+        ]
+        x = nn.Dense(self.hidden)(jnp.concatenate(views, axis=-1))
+        x = nn.Dense(self.out)(nn.gelu(nn.LayerNorm()(x)))
+        return nn.LayerNorm()(x)
+
+
+def random_shift(image_BxVxHxWxC: jax.Array, pixels: int, key: jax.Array) -> jax.Array:
+    """Shifts each row's images by up to `pixels`, edges repeated; the same shift in all views.
+
+    Keep it below the grasp's tolerance: a pixel is about a centimetre of table at 64 x 64.
+    """
+    if pixels == 0:
+        return image_BxVxHxWxC
+    b, v, h, w, c = image_BxVxHxWxC.shape
+    pad = ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels), (0, 0))
+    padded = jnp.pad(image_BxVxHxWxC, pad, mode="edge")
+    corner = jax.random.randint(key, (b, 2), 0, 2 * pixels + 1)
+
+    def crop(image, yx):
+        return jax.lax.dynamic_slice(image, (0, yx[0], yx[1], 0), (v, h, w, c))
+
+    return jax.vmap(crop)(padded, corner)

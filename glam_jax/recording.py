@@ -1,0 +1,87 @@
+"""What one dataset holds, and the check that an episode is what it should be."""
+
+import dataclasses
+
+import numpy as np
+
+from glam_jax.schema import SCHEMA_VERSION, TARGET_ONLY, Episode, Layout
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message names the place, the key, found and expected."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """What one dataset holds: a task, a source and the layout of their arrays."""
+
+    task: str
+    source: str
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset and of its folder."""
+        return f"{self.task}_{self.source}_{self.layout.image_size}px"
+
+    @property
+    def metadata(self) -> dict:
+        """What is stored once per dataset, and compared first when it is read."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "task": self.task,
+            "source": self.source,
+            "image_size": self.layout.image_size,
+            "arms": self.layout.arms,
+        }
+
+
+def check_episode(episode: Episode, recording: Recording, place: str) -> None:
+    """Raises DataError where an episode is not what the recording says.
+
+    Args:
+      episode: the episode to check.
+      recording: expected task, source and layout.
+      place: where the episode comes from, for the message.
+    """
+    for field in ("task", "source"):
+        found, expected = getattr(episode, field), getattr(recording, field)
+        if found != expected:
+            raise DataError(f"{place}: {field} is {found!r}, expected {expected!r}")
+    expected_arrays = recording.layout.step_arrays()
+    check_names(set(episode.steps), set(expected_arrays), place)
+    length = len(episode)
+    if length < 2:
+        raise DataError(f"{place}: {length} step(s), expected at least 2 (one transition)")
+    for name, (shape, dtype) in expected_arrays.items():
+        array = episode.steps[name]
+        if array.shape != (length, *shape) or array.dtype != dtype:
+            raise DataError(
+                f"{place}, key {name!r}: found {array.dtype} {array.shape}, "
+                f"expected {dtype} {(length, *shape)}"
+            )
+        _check_values(name, array, place)
+
+
+def check_names(found: set[str], expected: set[str], place: str) -> None:
+    """Raises DataError when the array names found are not those expected."""
+    if missing := sorted(expected - found):
+        hint = "; a target source must have them" if set(missing) & set(TARGET_ONLY) else ""
+        raise DataError(f"{place}: keys {missing} are missing, found {sorted(found)}{hint}")
+    if extra := sorted(found - expected):
+        hint = "; an auxiliary source must not have them" if set(extra) & set(TARGET_ONLY) else ""
+        raise DataError(f"{place}: unexpected keys {extra}, expected {sorted(expected)}{hint}")
+
+
+def _check_values(name: str, array: np.ndarray, place: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        step, *rest = (int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        value = array[(step, *rest)]
+        raise DataError(
+            f"{place}, step {step}, key {name!r}: found {value} at {rest}, expected finite values"
+        )
+    if name.startswith("mask") and array.max() > 1:
+        step = int(np.argwhere(array > 1)[0][0])
+        raise DataError(
+            f"{place}, step {step}, key {name!r}: found {int(array[step].max())}, expected 0 or 1"
+        )

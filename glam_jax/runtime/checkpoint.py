@@ -1,0 +1,340 @@
+"""Checkpoints: the train state with the statistics and the config that it belongs to.
+
+One checkpoint is one folder, `<directory>/<step>`, of four items:
+
+  train        step, parameters and optimizer state
+  ema          the averaged parameters, readable without knowing the optimizer
+  statistics   normalisation statistics, a nested dict of arrays
+  metadata     JSON: the resolved config, seeds, whatever the entry point adds; and a checksum
+               of each item above, since a flipped byte in an array passes the format unseen
+
+Writing happens in the background; a folder gets its final name when it is complete, so a
+killed run leaves no half-written checkpoint. This is the only module that imports Orbax.
+"""
+
+import dataclasses
+import errno
+import functools
+import logging as std_logging
+import pathlib
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from glam_jax.runtime.optim import TrainState
+
+ARRAYS = ("train", "ema", "statistics")
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written, or none of those found could be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What `Checkpoints.restore_latest` found.
+
+    Attributes:
+      step: number of updates done when it was saved.
+      state: the train state, on the device.
+      statistics: nested dict of numpy arrays.
+      metadata: the JSON saved with it.
+    """
+
+    step: int
+    state: TrainState
+    statistics: dict
+    metadata: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Inference:
+    """What a policy or a labeller needs of a checkpoint, see `restore_for_inference`.
+
+    Attributes:
+      step: number of updates done when it was saved.
+      params: the averaged parameters, a nested dict of arrays on the default device.
+      statistics: nested dict of numpy arrays.
+      metadata: the JSON saved with it.
+    """
+
+    step: int
+    params: Any
+    statistics: dict
+    metadata: dict
+
+
+class Checkpoints:
+    """The checkpoints of one training stage.
+
+    Args:
+      directory: folder of the stage's checkpoints; made if it does not exist.
+      statistics: nested dict of arrays saved with each checkpoint; may be empty.
+      metadata: JSON-compatible dict saved with each checkpoint.
+      keep: how many of the newest checkpoints to keep.
+
+    Example:
+      with Checkpoints(workdir / "pretrain", statistics=stats, metadata={"config": config}) as c:
+          found = c.restore_latest(jax.eval_shape(lambda: state))
+          c.save(found.state if found else state)
+    """
+
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        *,
+        statistics: dict | None = None,
+        metadata: dict | None = None,
+        keep: int = 2,
+    ):
+        if keep < 1:
+            raise ValueError(f"keep: found {keep}, expected at least 1 checkpoint")
+        self.directory = pathlib.Path(directory).absolute()
+        self._statistics = jax.tree.map(np.asarray, statistics or {})
+        self._metadata = metadata or {}
+        self._keep = keep
+        self._manager = _open(self.directory, keep)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except CheckpointError as second:
+            # The first error is the one that stopped the run: it must be the one that is seen.
+            logging.error("%s", second)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: TrainState) -> None:
+        """Starts writing `state` in the background, under its own step.
+
+        The state may be donated as soon as this returns. Does nothing if that step is saved.
+
+        Raises:
+          CheckpointError: if this or the write before it failed, for instance on a full disk;
+            the checkpoints before it are untouched.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        # Copied on the device: on CPU the writer may hold a view of the very buffers that the
+        # next, donated, train step overwrites.
+        state = jax.tree.map(jnp.copy, state)
+        trees = {"train": _without_ema(state), "ema": state.ema}
+        if self._statistics:
+            trees["statistics"] = self._statistics
+        items = {name: ocp.args.StandardSave(tree) for name, tree in trees.items()}
+        checksums = {name: _checksum(tree) for name, tree in trees.items()}
+        items["metadata"] = ocp.args.JsonSave({"saved": self._metadata, "checksums": checksums})
+        self._guarded(lambda: self._manager.save(step, args=ocp.args.Composite(**items)), step)
+
+    def wait(self) -> None:
+        """Returns once everything saved is complete on disk.
+
+        Raises:
+          CheckpointError: as in `save`.
+        """
+        self._guarded(self._manager.wait_until_finished, None)
+
+    def close(self) -> None:
+        """Waits for the writes under way and lets go of the folder.
+
+        Raises:
+          CheckpointError: as in `save`.
+        """
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    def restore_latest(self, abstract_state: TrainState) -> Restored | None:
+        """The newest checkpoint that can be read, or None if there is none at all.
+
+        A checkpoint that cannot be read is reported, passed over for the one before, and
+        renamed to `corrupt_<step>` so that training can write that step again.
+
+        Args:
+          abstract_state: shapes and dtypes, as `jax.eval_shape` gives them; leaves that carry
+            a sharding are restored into it, others onto the default device.
+
+        Raises:
+          CheckpointError: if there are checkpoints and none of them can be read into
+            `abstract_state`; nothing is renamed then.
+        """
+        read = functools.partial(_read_state, self._manager, abstract_state)
+        restored, unreadable = _newest(self.directory, self.steps(), read)
+        for step in unreadable:
+            (self.directory / str(step)).rename(_unused(self.directory / f"corrupt_{step}"))
+        if unreadable:
+            self._manager.reload()
+        return restored
+
+    def _guarded(self, write: Callable[[], Any], step: int | None) -> None:
+        try:
+            write()
+        except Exception as error:
+            # Whatever failed inside the writer's threads arrives here under many types.
+            kept = [s for s in _complete_steps(self.directory) if s != step]
+            kept_text = f"the checkpoint of step {max(kept)} is kept" if kept else "none is kept"
+            raise CheckpointError(
+                getattr(error, "errno", None) or errno.EIO,
+                f"could not write a checkpoint to {self.directory} ({kept_text}); "
+                f"is the disk full? Found {_brief(error)}",
+            ) from error
+
+
+def restore_for_inference(directory: str | pathlib.Path) -> Inference:
+    """Averaged parameters, statistics and metadata of the newest readable checkpoint.
+
+    Needs no knowledge of the model's or the optimizer's shapes, changes nothing on disk.
+
+    Raises:
+      FileNotFoundError: if the folder is missing or holds no checkpoint.
+      CheckpointError: if none of its checkpoints can be read.
+    """
+    directory = pathlib.Path(directory).absolute()
+    steps = _complete_steps(directory) if directory.is_dir() else []
+    if not steps:
+        found = "an existing folder without one" if directory.is_dir() else "no such folder"
+        raise FileNotFoundError(
+            errno.ENOENT, f"{directory}: found {found}, expected a checkpoint folder"
+        )
+    manager = _open(directory, keep=None)
+    try:
+        return _newest(directory, steps, functools.partial(_read_inference, manager))[0]
+    finally:
+        manager.close()
+
+
+def _open(directory: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
+    """Orbax's manager, read-only where `keep` is None."""
+    _quiet_orbax()
+    handlers = {name: ocp.StandardCheckpointHandler() for name in ARRAYS}
+    writes = keep is not None
+    return ocp.CheckpointManager(
+        directory,
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=keep, create=writes, cleanup_tmp_directories=writes, read_only=not writes
+        ),
+        item_handlers=handlers | {"metadata": ocp.JsonCheckpointHandler()},
+    )
+
+
+def _newest(
+    directory: pathlib.Path, steps: list[int], read: Callable[[int], Any]
+) -> tuple[Any, list[int]]:
+    """The newest of `steps` that `read` accepts, and the newer ones that it could not read."""
+    unreadable, error = [], None
+    for step in sorted(steps, reverse=True):
+        try:
+            result = read(step)
+        except Exception as failure:
+            error = error or failure
+            unreadable.append(step)
+            continue
+        for bad in unreadable:
+            folder = directory / str(bad)
+            logging.warning("checkpoint %s is corrupt: %s", folder, _brief(error))
+            print(f"Checkpoint {folder} is corrupt: continuing from step {step} instead.")
+        return result, unreadable
+    if error is None:
+        return None, []
+    raise CheckpointError(
+        errno.EIO,
+        f"{directory}: none of the checkpoints {sorted(steps)} can be read as this run's state; "
+        f"the newest gave {_brief(error)}",
+    ) from error
+
+
+def _read_state(manager: ocp.CheckpointManager, abstract: TrainState, step: int) -> Restored:
+    abstract = jax.tree.map(_placed, abstract)
+    items = _restore(manager, step, train=_without_ema(abstract), ema=abstract.ema)
+    train = items["train"]
+    state = TrainState(
+        step=train["step"], params=train["params"], ema=items["ema"], opt_state=train["opt_state"]
+    )
+    return Restored(step, state, items["statistics"], items["metadata"])
+
+
+def _read_inference(manager: ocp.CheckpointManager, step: int) -> Inference:
+    # Rebuilt from the shapes on disk, so that a checkpoint of another device can be read here.
+    abstract = jax.tree.map(_placed, manager.item_metadata(step)["ema"].tree)
+    items = _restore(manager, step, ema=abstract)
+    return Inference(step, items["ema"], items["statistics"], items["metadata"])
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, **abstract) -> dict:
+    """The items of `abstract`, the statistics if there are any, and the metadata; checked."""
+    args = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
+    metadata = manager.restore(step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore()))
+    checksums = metadata["metadata"]["checksums"]
+    if "statistics" in checksums:
+        args["statistics"] = ocp.args.StandardRestore()
+    restored = manager.restore(step, args=ocp.args.Composite(**args))
+    items = {"statistics": {}} | {name: restored[name] for name in args}
+    for name in args:
+        found = _checksum(items[name])
+        if found != checksums[name]:
+            raise ValueError(f"{name}: found checksum {found}, expected {checksums[name]}")
+    return items | {"metadata": metadata["metadata"]["saved"]}
+
+
+def _checksum(tree: Any) -> int:
+    """CRC-32 over all arrays that this process holds in full."""
+    crc = 0
+    for leaf in jax.tree.leaves(tree):
+        if getattr(leaf, "is_fully_addressable", True):
+            crc = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), crc)
+    return crc
+
+
+def _placed(leaf) -> jax.ShapeDtypeStruct:
+    sharding = getattr(leaf, "sharding", None)
+    if not isinstance(sharding, jax.sharding.Sharding):
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _without_ema(state: TrainState) -> dict:
+    return {"step": state.step, "params": state.params, "opt_state": state.opt_state}
+
+
+def _complete_steps(directory: pathlib.Path) -> list[int]:
+    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit() and p.is_dir())
+
+
+def _unused(path: pathlib.Path) -> pathlib.Path:
+    """`path`, or the first of `path.1`, `path.2`, ... that does not exist."""
+    candidate, number = path, 0
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}.{number}")
+    return candidate
+
+
+def _brief(error: BaseException) -> str:
+    """Type and the end of the first line, where the storage library puts the cause."""
+    line = (str(error).strip().splitlines() or [""])[0].split(" [tensorstore_spec")[0]
+    return f"{type(error).__name__}: {line if len(line) < 240 else '...' + line[-240:]}"
+
+
+def _quiet_orbax() -> None:
+    """Drops Orbax's log: a line per phase of each save, and errors that it raises as well."""
+    logging.get_absl_logger().addFilter(_not_from_orbax)
+
+
+def _not_from_orbax(record: std_logging.LogRecord) -> bool:
+    return "orbax/checkpoint" not in record.pathname

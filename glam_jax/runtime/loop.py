@@ -1,0 +1,215 @@
+"""The train loop: the only one. It receives a loss, batches and hooks, and knows no model."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from glam_jax.runtime.optim import TrainState, apply_gradients
+from glam_jax.runtime.preemption import Preempted, Preemption
+from glam_jax.runtime.steplog import StepLog
+
+Metrics = dict[str, jax.Array]
+Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+Hook = Callable[[int, TrainState], dict[str, float] | None]
+
+
+class Feed(Protocol):
+    """Where batches come from: `fetch` on the host, `assemble` inside the jitted train step.
+
+    Attributes:
+      resident: True if `fetch` gives the same device arrays whatever the step.
+    """
+
+    resident: bool
+
+    def fetch(self, step: int) -> Any:
+        """What the device needs for the batch of this step, a pytree of arrays."""
+
+    def assemble(self, fetched: Any, step: jax.Array) -> Any:
+        """The batch of this step; pure JAX."""
+
+
+def make_train_step(
+    loss: Loss,
+    assemble: Callable[[Any, jax.Array], Any],
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    seed: int,
+) -> TrainStep:
+    """The pure train step: assemble the batch, differentiate the loss, update.
+
+    Args:
+      loss: (params, batch, key) -> (scalar to minimise, dict of scalars to log).
+      assemble: the feed's.
+      optimizer: see `optim.make_optimizer`.
+      ema_decay: see `optim.apply_gradients`.
+      seed: the noise of step t comes from fold_in(key(seed), t).
+
+    Returns:
+      train_step(state, fetched) -> (state, metrics): the loss's own metrics, `loss`, and
+      `grad_norm`, the gradient's global norm before clipping.
+    """
+
+    def train_step(state: TrainState, fetched: Any) -> tuple[TrainState, Metrics]:
+        batch = assemble(fetched, state.step)
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        value_and_grad = jax.value_and_grad(loss, has_aux=True)
+        (value, terms), gradients = value_and_grad(state.params, batch, key)
+        metrics = {**terms, "loss": value, "grad_norm": optax.tree.norm(gradients)}
+        return apply_gradients(state, gradients, optimizer, ema_decay), metrics
+
+    return train_step
+
+
+def fit(
+    state: TrainState,
+    train_step: TrainStep,
+    feed: Feed,
+    *,
+    steps: int,
+    name: str,
+    hooks: Sequence[tuple[int, Hook]] = (),
+    checkpoints: Any = None,
+    save_every: int = 0,
+    writer: Any = None,
+    log_every: int = 50,
+    steps_per_call: int = 1,
+    preemption: Preemption | None = None,
+    progress: bool = True,
+) -> TrainState:
+    """Trains from `state.step` to `steps` updates and returns the last state.
+
+    At each step boundary: evaluate, save, fetch the next batch, dispatch the step, log the
+    step before. Rows are written under the number of updates done.
+
+    Args:
+      state: where to start; donated, so the caller must not use it again.
+      train_step: see `make_train_step`; jitted here, once.
+      feed: `fetch` runs here; `assemble` is already inside `train_step`.
+      steps: updates of the whole run.
+      name: what the progress bar and the errors call this stage.
+      hooks: (every, hook): hook(step, state) returns scalars to write; it runs every so many
+        steps and after the last one, and must not keep the state.
+      checkpoints: a `checkpoint.Checkpoints`; None saves nothing.
+      save_every: steps between saves; the last state is always saved.
+      writer: a `writer.MetricWriter`; None writes nothing.
+      log_every: updates between rows. Rows also hold `steps_per_second` and `data_wait_share`,
+        the share of the loop's time spent on fetching batches and moving them to the device.
+      steps_per_call: updates per dispatch on an accelerator; see `_make_call`.
+      preemption: an entered `Preemption`; None enters one for the duration.
+      progress: whether to draw the progress bar.
+
+    Raises:
+      NonFiniteLossError: at the first metric that is not finite; nothing is saved after it.
+      Preempted: after SIGTERM or SIGINT, with the state of that step boundary saved.
+      CheckpointError: if a checkpoint cannot be written.
+      ValueError: if several steps per call are asked of a feed that is not resident.
+    """
+    if steps_per_call > 1 and not feed.resident:
+        raise ValueError(f"steps_per_call: found {steps_per_call}, expected 1 for a streaming feed")
+    looped = jax.default_backend() != "cpu"
+    call = jax.jit(_make_call(train_step, steps_per_call, looped), donate_argnums=0)
+    start = int(state.step)
+    plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call if looped else 1)
+    with contextlib.ExitStack() as stack:
+        preemption = preemption or stack.enter_context(Preemption())
+        log = stack.enter_context(StepLog(name, start, steps, writer, log_every, progress))
+        state = _train(jax.device_put(state), call, feed, plan, log, checkpoints, preemption)
+        if checkpoints:
+            checkpoints.wait()
+        if preemption.requested:
+            kept = "saved: start again to continue" if checkpoints else "not saved"
+            raise Preempted(f"{name}: stopped on request at step {state.step} of {steps}, {kept}")
+    return state
+
+
+def _train(
+    state: TrainState,
+    call: Callable,
+    feed: Feed,
+    plan: "_Plan",
+    log: StepLog,
+    checkpoints: Any,
+    preemption: Preemption,
+) -> TrainState:
+    """Runs to the last step or to a stop request; what it returns is saved."""
+    step = plan.start
+    while True:
+        for hook in plan.hooks_at(step):
+            log.settle()  # nothing is made of a state before the loss that led to it is known
+            log.write(step, hook(step, state))
+        asked = preemption.requested  # read once: a signal may come at any moment
+        if asked or plan.saves_at(step):
+            log.settle()
+            if checkpoints:
+                checkpoints.save(state)
+        if asked or step >= plan.steps:
+            return state
+        with log.waiting():
+            fetched = jax.device_put(feed.fetch(step))
+        count = plan.updates_from(step)
+        device_count = jax.device_put(np.int32(count))
+        with jax.transfer_guard_host_to_device("disallow"):
+            state, metrics = call(state, fetched, device_count)
+        step += count
+        log.submit(step, count, metrics)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What is due at which step. Nothing is due at `start`, which the run before has done."""
+
+    start: int
+    steps: int
+    hooks: tuple[tuple[int, Hook], ...]
+    save_every: int
+    steps_per_call: int
+
+    def hooks_at(self, step: int) -> list[Hook]:
+        return [hook for every, hook in self.hooks if self._due(step, every)]
+
+    def saves_at(self, step: int) -> bool:
+        return self._due(step, self.save_every)
+
+    def updates_from(self, step: int) -> int:
+        """Updates until something is due, at most one call's."""
+        periods = [self.save_every] + [every for every, _ in self.hooks]
+        stops = [step - step % every + every for every in periods if every > 0]
+        return min([self.steps_per_call, self.steps - step] + [stop - step for stop in stops])
+
+    def _due(self, step: int, every: int) -> bool:
+        return step > self.start and (step == self.steps or every > 0 and step % every == 0)
+
+
+def _make_call(train_step: TrainStep, size: int, looped: bool) -> Callable:
+    """(state, fetched, count) -> (state, metrics of shape (size,)), `count` <= `size` updates.
+
+    The loop's length is an argument: calls cut short by an evaluation or a save run the same
+    program, so what is learnt does not depend on where they are cut. CPU gets no loop: inside
+    one, XLA-CPU runs convolutions some 20 times slower, and a dispatch costs nothing there.
+    """
+
+    def single(state, fetched, count):
+        del count
+        state, metrics = train_step(state, fetched)
+        return state, {name: value[None] for name, value in metrics.items()}
+
+    def several(state, fetched, count):
+        shapes = jax.eval_shape(train_step, state, fetched)[1]
+        rows = {name: jnp.zeros((size,), value.dtype) for name, value in shapes.items()}
+
+        def update(index, carry):
+            state, rows = carry
+            state, metrics = train_step(state, fetched)
+            return state, {name: rows[name].at[index].set(metrics[name]) for name in rows}
+
+        return jax.lax.fori_loop(0, count, update, (state, rows))
+
+    return several if looped else single

@@ -1,0 +1,168 @@
+"""The step, the episode and the batch: one vocabulary of arrays for every part.
+
+Simulation, data, models and runtime import nothing of each other; they meet as the
+arrays named here. Data on disk follows the same names (see `episodes`).
+
+Shape letters used across the project:
+
+  B batch   T time   K chunk   Z latent   Y visual feature   E end-effector pose
+  S state (proprioception)   A action   V view   H W C image
+
+Units: metres, radians, seconds. Images are uint8; masks are uint8 with 1 on the
+manipulated objects. The gripper opening and the gripper command are both in [0, 1],
+0 closed and 1 fully open (85 mm between the pads).
+"""
+
+import dataclasses
+
+import numpy as np
+
+SCHEMA_VERSION = "1.0.0"
+
+VIEWS = ("front", "overhead")
+
+# Per arm: position (3), first two columns of the rotation matrix (6), opening (1).
+EE_DIM = 10
+# Per arm: seven joint angles (rad) and the gripper opening.
+PROPRIO_DIM = 8
+# Per arm: seven joint targets (rad) and the gripper command.
+ACTION_DIM = 8
+
+# Keys that only a target source has; an auxiliary dataset does not contain them.
+TARGET_ONLY = ("action", "proprio")
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What the arrays of one source look like.
+
+    Attributes:
+      arms: number of arms, 1 or 2.
+      image_size: side of the square images in pixels.
+      has_actions: True for a target source (`action` and `proprio` are present).
+    """
+
+    arms: int
+    image_size: int
+    has_actions: bool
+
+    @property
+    def ee_dim(self) -> int:
+        return EE_DIM * self.arms
+
+    @property
+    def proprio_dim(self) -> int:
+        return PROPRIO_DIM * self.arms
+
+    @property
+    def action_dim(self) -> int:
+        return ACTION_DIM * self.arms
+
+    def step_arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """Name -> (shape of one step, dtype), in the order in which they are stored."""
+        side = self.image_size
+        arrays = {}
+        for view in VIEWS:
+            arrays[f"image_{view}"] = ((side, side, 3), np.dtype(np.uint8))
+        for view in VIEWS:
+            arrays[f"mask_{view}"] = ((side, side, 1), np.dtype(np.uint8))
+        arrays["ee_pose"] = ((self.ee_dim,), np.dtype(np.float32))
+        if self.has_actions:
+            arrays["proprio"] = ((self.proprio_dim,), np.dtype(np.float32))
+            arrays["action"] = ((self.action_dim,), np.dtype(np.float32))
+        return arrays
+
+
+@dataclasses.dataclass
+class Episode:
+    """One demonstration: `steps[name]` has shape (T, ...) as in `Layout.step_arrays`.
+
+    Timing: `action[t]` is the command held from observation t to observation t + 1, so an
+    episode of T steps has T - 1 transitions and its last action belongs to none of them.
+    """
+
+    steps: dict[str, np.ndarray]
+    task: str
+    source: str
+    seed: int
+    success: bool
+    simulator_version: str
+
+    def __len__(self) -> int:
+        return len(self.steps["ee_pose"])
+
+
+def fake_episode(
+    layout: Layout, length: int, seed: int = 0, task: str = "lifting", source: str = "kinova"
+) -> Episode:
+    """A random episode of the right shapes, for tests of parts that need no physics."""
+    rng = np.random.default_rng(seed)
+    steps = {}
+    for name, (shape, dtype) in layout.step_arrays().items():
+        if name.startswith("image"):
+            steps[name] = rng.integers(0, 256, (length, *shape), dtype)
+        elif name.startswith("mask"):
+            steps[name] = rng.integers(0, 2, (length, *shape), dtype)
+        else:
+            walk = rng.normal(size=(length, *shape)).cumsum(axis=0) * 0.05
+            steps[name] = walk.astype(dtype)
+    return Episode(steps, task, source, seed, True, "none")
+
+
+def window_batch_shapes(
+    layout: Layout, batch: int, time: int, channels: int
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Stage 1 batch: windows of T consecutive frames, name -> (shape, dtype).
+
+    `image` holds both views stacked on channels (RGB: 2 * 3, masks: 2 * 1). `proprio` and
+    `action` are zeros on auxiliary rows, where `is_target` is 0. All transitions of a
+    window are real: a window never crosses the end of its episode.
+    """
+    side, f32 = layout.image_size, np.dtype(np.float32)
+    return {
+        "image": ((batch, time, side, side, channels), np.dtype(np.uint8)),
+        "ee_pose": ((batch, time, layout.ee_dim), f32),
+        "proprio": ((batch, time, layout.proprio_dim), f32),
+        "action": ((batch, time, layout.action_dim), f32),
+        "is_target": ((batch,), f32),
+    }
+
+
+def chunk_batch_shapes(
+    layout: Layout, batch: int, chunk: int, latent: int
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Stage 2 batch: one observation and the K transitions that follow it.
+
+    `latent` and `action` are padded at the episode's end by repeating the last transition;
+    `valid` is 1 on real transitions and 0 on padded ones.
+    """
+    side, f32 = layout.image_size, np.dtype(np.float32)
+    return {
+        "image": ((batch, len(VIEWS), side, side, 3), np.dtype(np.uint8)),
+        "ee_pose": ((batch, layout.ee_dim), f32),
+        "proprio": ((batch, layout.proprio_dim), f32),
+        "latent": ((batch, chunk, latent), f32),
+        "action": ((batch, chunk, layout.action_dim), f32),
+        "valid": ((batch, chunk), f32),
+        "is_target": ((batch,), f32),
+    }
+
+
+def fake_batch(shapes: dict[str, tuple[tuple[int, ...], np.dtype]], seed: int = 0) -> dict:
+    """A random batch of the given shapes; `is_target` alternates and `valid` is a prefix."""
+    rng = np.random.default_rng(seed)
+    batch = {}
+    for name, (shape, dtype) in shapes.items():
+        if name == "image":
+            batch[name] = rng.integers(0, 256, shape, dtype)
+        elif name == "is_target":
+            batch[name] = (np.arange(shape[0]) % 2 == 0).astype(dtype)
+        elif name == "valid":
+            real = rng.integers(1, shape[1] + 1, shape[0])
+            batch[name] = (np.arange(shape[1]) < real[:, None]).astype(dtype)
+        else:
+            batch[name] = rng.normal(size=shape).astype(dtype)
+    for name in set(batch) & set(TARGET_ONLY):
+        mask = batch["is_target"].reshape(-1, *[1] * (batch[name].ndim - 1))
+        batch[name] = batch[name] * mask
+    return batch

@@ -1,0 +1,188 @@
+"""One simulated world of a task with a robot: pure `reset` and `step`, batched by vmap.
+
+Physics is MJX at 100 Hz, control 20 Hz. Jit whatever calls `step` or `render` with
+`compiler_options=simulation_options()`.
+"""
+
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from mujoco import mjx
+
+from glam_jax import schema
+from glam_jax.sim import kinematics, render, scenes
+from glam_jax.sim.poses import make_poses
+from glam_jax.sim.robots import FINGER_TRAVEL, ROBOTS, Robot
+from glam_jax.sim.tasks import TASKS, Start, Task
+
+SIMULATOR_VERSION = f"mujoco-mjx {mujoco.__version__}"
+
+
+@flax.struct.dataclass
+class EnvState:
+    """State of one world.
+
+    Attributes:
+      data: physics, with kinematics up to date.
+      step: control steps since reset, int32.
+      held: control steps for which the task's condition has now held, int32.
+      success: True once it has held for `task.hold_steps`; stays True.
+    """
+
+    data: mjx.Data
+    step: jax.Array
+    held: jax.Array
+    success: jax.Array
+
+
+def simulation_options() -> dict:
+    """Compiler options for `jax.jit` of simulation and rendering on this backend.
+
+    XLA's fusion emitters on CPU recompute the chain of parents at every link of an arm,
+    which makes a physics step about 90 times slower.
+    """
+    return {"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else {}
+
+
+@functools.cache
+def make_env(task: str, robot: str, image_size: int = 64) -> "Env":
+    """The world of a task with a robot; the same arguments give the same object.
+
+    Raises:
+      ValueError: unknown task or robot; lists the known names.
+    """
+    for kind, name, known in (("task", task, TASKS), ("robot", robot, ROBOTS)):
+        if name not in known:
+            raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
+    if image_size < 8:
+        raise ValueError(f"image_size must be at least 8 pixels, found {image_size}")
+    return Env(TASKS[task], ROBOTS[robot], image_size)
+
+
+class Env:
+    """Pure functions over one world; make it with `make_env`, batch it with `jax.vmap`."""
+
+    control_hz = scenes.CONTROL_HZ
+
+    def __init__(self, task: Task, robot: Robot, image_size: int):
+        self.task, self.robot, self.horizon = task, robot, task.horizon
+        self.layout = schema.Layout(task.arms, image_size, robot.has_actions)
+        self.action_dim = robot.action_dim * task.arms
+        self.mj_model = scenes.build(robot, task.objects, task.arms)
+        self._model = mjx.put_model(self.mj_model)
+        self._prefixes = tuple(f"arm{arm}_" for arm in range(task.arms))
+        model, joints = self.mj_model, len(robot.joints)
+        self._per_arm = joints + 2
+        self._tcp_sites = [model.site(p + "tcp").id for p in self._prefixes]
+        self._object_bodies = np.array([model.body(o.name).id for o in task.objects])
+        self._object_geoms = np.array([model.geom(o.name).id for o in task.objects])
+        self._poses = make_poses(model)
+        self._render = render.make_renderer(model, schema.VIEWS, image_size)
+
+    # ---------------------------------------------------------------- dynamics
+
+    def reset(self, key: jax.Array) -> EnvState:
+        """A new episode: scene and start pose of the hand follow from the key alone.
+
+        Both robots give the same scene and the same start pose for one key.
+        """
+        start = self.task.sample(key)
+        qpos = jnp.concatenate([*self._start_arms(start), _free_joints(start)])
+        data = mjx.make_data(self._model).replace(qpos=qpos, ctrl=qpos[: self._model.nu])
+        zero = jnp.zeros((), jnp.int32)
+        return EnvState(self._refresh(data), zero, zero, jnp.zeros((), bool))
+
+    def _start_arms(self, start: Start):
+        rotation = kinematics.pointing_down(start.tcp_yaw)
+        for arm in range(self.task.arms):
+            yield self.robot.start_joints(start.tcp_position[arm], rotation[arm])
+            yield jnp.full(2, FINGER_TRAVEL)
+
+    def _refresh(self, data: mjx.Data) -> mjx.Data:
+        """Bring bodies, geoms and sites to where the joints are now."""
+        return data.replace(**self._poses(data.qpos)._asdict())
+
+    def step(self, state: EnvState, action: jax.Array) -> EnvState:
+        """Hold an action for one control step (50 ms).
+
+        Args:
+          action: per arm, Kinova: 7 joint targets (rad) and a gripper command in [0, 1], (A,);
+            UMI: a target end-effector pose (E,). Clipped to the ranges of the actuators.
+        """
+        arms = jnp.reshape(action, (self.task.arms, -1))
+        joints = jnp.reshape(state.data.qpos[: self._model.nu], (self.task.arms, -1))
+        ctrl = jax.vmap(self.robot.control)(arms, joints)
+        data = state.data.replace(ctrl=jnp.ravel(ctrl))
+
+        def substep(data, _):
+            return mjx.step(self._model, data), None
+
+        with jax.default_matmul_precision("highest"):
+            data, _ = jax.lax.scan(substep, data, length=scenes.SUBSTEPS)
+        data = self._refresh(data)
+        held = jnp.where(self._condition(data), state.held + 1, 0)
+        success = state.success | (held >= self.task.hold_steps)
+        return EnvState(data, state.step + 1, held, success)
+
+    def _condition(self, data):
+        bodies = self._object_bodies
+        return self.task.condition(data.xpos[bodies], data.xmat[bodies])
+
+    # ------------------------------------------------------------ observations
+
+    def success(self, state: EnvState) -> jax.Array:
+        """Whether the task has been done, latched: bool scalar."""
+        return state.success
+
+    def _opening(self, data, arm):
+        first = (arm + 1) * self._per_arm - 2
+        return jnp.clip(jnp.mean(data.qpos[first : first + 2]) / FINGER_TRAVEL, 0.0, 1.0)
+
+    def ee_pose(self, state: EnvState) -> jax.Array:
+        """End-effector poses (E,) in the world, as in `schema`."""
+        data, parts = state.data, []
+        for arm, site in enumerate(self._tcp_sites):
+            pose = data.site_xpos[site], data.site_xmat[site], self._opening(data, arm)
+            parts.append(kinematics.ee_pose(*pose))
+        return jnp.concatenate(parts)
+
+    def proprio(self, state: EnvState) -> jax.Array:
+        """Joint angles (rad) and gripper opening of each arm (S,); meant for target sources."""
+        data, parts = state.data, []
+        for arm in range(self.task.arms):
+            first = arm * self._per_arm
+            joints = data.qpos[first : first + self._per_arm - 2]
+            parts += [joints, self._opening(data, arm)[None]]
+        return jnp.concatenate(parts)
+
+    def geoms(self, state: EnvState) -> tuple[jax.Array, jax.Array]:
+        """Positions (G, 3) m and rotations (G, 3, 3) of all geoms: what `render` needs."""
+        return state.data.geom_xpos, state.data.geom_xmat
+
+    def render(self, geoms: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+        """Images (H, W, 3) and object masks (H, W, 1) of both views, uint8, by schema name."""
+        views = self._render(*geoms)
+        is_object = jnp.isin(views["geom"], self._object_geoms)[..., None].astype(jnp.uint8)
+        named = {}
+        for i, view in enumerate(schema.VIEWS):
+            named[f"image_{view}"] = views["rgb"][i]
+            named[f"mask_{view}"] = is_object[i]
+        return named
+
+    def observe(self, state: EnvState) -> dict[str, jax.Array]:
+        """What one step of an episode holds, without the action."""
+        seen = {**self.render(self.geoms(state)), "ee_pose": self.ee_pose(state)}
+        if self.robot.has_actions:
+            seen["proprio"] = self.proprio(state)
+        return seen
+
+
+def _free_joints(start: Start):
+    """Positions of the objects' free joints, (7 N,)."""
+    half, zero = start.object_yaw / 2, jnp.zeros_like(start.object_yaw)
+    turn = jnp.stack([jnp.cos(half), zero, zero, jnp.sin(half)], axis=-1)
+    return jnp.ravel(jnp.concatenate([start.object_position, turn], axis=-1))

@@ -1,0 +1,122 @@
+"""A scene: robot arms, a table, the task's objects and two fixed cameras, as a MuJoCo model.
+
+The world's origin is the foot of the (first) arm, z = 0 is the table's top, x points away
+from the arm. Only pads with objects and table, and objects with each other and the table,
+collide; all else is for looks.
+"""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+
+from glam_jax.sim.robots import Robot
+
+CONTROL_HZ = 20
+SUBSTEPS = 5
+
+# Objects meet pads (2) and each other (1); the table meets both.
+_OBJECT_CONTACT = {"contype": 1, "conaffinity": 3}
+_FRICTION = (1.5, 0.02, 0.0005)  # sliding, torsional (m), rolling (m)
+_SOLREF = (0.01, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """A box on the table that the task is about.
+
+    Attributes:
+      name: name of its body and geom.
+      half_size: half its edges (m).
+      mass: kg.
+      rgba: its colour.
+    """
+
+    name: str
+    half_size: tuple[float, float, float]
+    mass: float
+    rgba: tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """A fixed camera: where it stands, what it looks at (m), vertical field of view (degrees)."""
+
+    position: tuple[float, float, float]
+    target: tuple[float, float, float]
+    field_of_view: float
+
+    def quaternion(self) -> np.ndarray:
+        """Orientation (w, x, y, z) of MuJoCo's camera frame: looks along -z, y is up."""
+        back = np.subtract(self.position, self.target)
+        back = back / np.linalg.norm(back)
+        # Straight down has no up: there the image's top is away from the robot's base.
+        up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < 0.99 else np.array([1.0, 0.0, 0.0])
+        right = np.cross(up, back)
+        right = right / np.linalg.norm(right)
+        matrix = np.stack([right, np.cross(back, right), back], axis=1)
+        quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, matrix.ravel())
+        return quaternion
+
+
+# Tight on the workspace, and so far away that a cube spans about as many pixels wherever it
+# lies. Overhead looks down at 60 degrees from the front: straight down, hand and arm would
+# hide the object for most of an episode.
+CAMERAS = {
+    "front": Camera((1.76, 0.0, 0.70), (0.46, 0.0, 0.175), 21.0),
+    "overhead": Camera((1.16, 0.0, 1.34), (0.46, 0.0, 0.13), 21.0),
+}
+
+
+def build(robot: Robot, objects: tuple[Box, ...], arms: int = 1) -> mujoco.MjModel:
+    """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
+
+    One free joint per object comes after all joints of the arms.
+    """
+    spec = mujoco.MjSpec()
+    _set_physics(spec)
+    spec.worldbody.add_geom(
+        name="table",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(1.2, 1.0, 0.1),
+        pos=(0.3, 0, 0),
+        rgba=(0.45, 0.5, 0.55, 1.0),
+        contype=1,
+        conaffinity=3,
+        friction=_FRICTION,
+        condim=4,
+        solref=_SOLREF,
+    )
+    for arm in range(arms):
+        robot.add(spec, f"arm{arm}_")
+    for thing in objects:
+        body = spec.worldbody.add_body(name=thing.name, pos=(0.45, 0, thing.half_size[2]))
+        body.add_freejoint(name=thing.name)
+        body.add_geom(
+            name=thing.name,
+            type=mujoco.mjtGeom.mjGEOM_BOX,
+            size=thing.half_size,
+            mass=thing.mass,
+            rgba=thing.rgba,
+            **_OBJECT_CONTACT,
+        )
+    for geom in spec.geoms:
+        geom.friction, geom.condim, geom.solref = _FRICTION, 4, _SOLREF
+    for name, camera in CAMERAS.items():
+        spec.worldbody.add_camera(
+            name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
+        )
+    return spec.compile()
+
+
+def _set_physics(spec):
+    """Solver settings that hold a grasp at few iterations."""
+    option = spec.option
+    option.timestep = 1.0 / (CONTROL_HZ * SUBSTEPS)
+    option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    option.impratio = 10.0
+    option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    option.iterations, option.ls_iterations = 6, 8
+    spec.compiler.degree = False
+    spec.compiler.fusestatic = True  # fewer bodies in the chain: MJX compiles each level anew

@@ -1,0 +1,156 @@
+"""Stage 2: behaviour-clone latents, decode them to robot actions. MIP clones actions."""
+
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from glam_jax import normalize, pipeline, schema
+from glam_jax.models import losses, mip
+from glam_jax.runtime import checkpoint
+from glam_jax.stages import decoding, inputs, training
+from glam_jax.store import Store
+
+EVALUATION_BATCH = 128
+
+
+def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipPolicy:
+    """The policy that a config describes, predicting chunks of labels of `label_dim`."""
+    settings = {
+        k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in config.policy.items()
+    }
+    return mip.MipPolicy(
+        label_dim=label_dim,
+        action_dim=layout.action_dim,
+        decodes=config.method != "mip",
+        **settings,
+    )
+
+
+def label_statistics(config: ConfigDict, labels: np.ndarray, stats: normalize.Statistics) -> dict:
+    """The statistics of stage 2: those of the data, and of the labels under `label`.
+
+    MIP's labels are the actions, so that its network predicts them normalised to [-1, 1] and
+    `action` is scaled the same way.
+    """
+    stats = {**stats, "label": normalize.array_statistics(labels)}
+    if config.method == "mip":
+        low, high = stats["label"]["min"], stats["label"]["max"]
+        stats["action"] = {**stats["label"], "mean": (low + high) / 2, "std": (high - low) / 2}
+    return stats
+
+
+def make_loss(model: mip.MipPolicy, weights: dict, stats: normalize.Statistics):
+    """(params, batch, key) -> (scalar, terms): SPEC section 3's loss."""
+
+    def loss(params, batch, key):
+        terms, _ = model.apply(params, inputs.chunks(batch, stats), key, method="loss")
+        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])
+
+    return loss
+
+
+def make_act(model: mip.MipPolicy):
+    """policy(params, observation, keys) -> action chunk (B, K, A) in rad and gripper command.
+
+    `params` holds the network's parameters and the statistics: `{"params", "stats"}`.
+    """
+
+    def act(params, observation, keys):
+        del keys  # MIP acts deterministically.
+        seen = inputs.observation(observation, params["stats"])
+        action = model.apply(params["params"], seen, method="act")
+        return normalize.unnormalize(action, params["stats"]["action"])
+
+    return act
+
+
+def init_params(model: mip.MipPolicy, layout: schema.Layout, seed: int) -> dict:
+    """Initial parameters from a seed."""
+    shapes = schema.chunk_batch_shapes(layout, 2, model.chunk, model.label_dim)
+    batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
+    batch["label"] = batch.pop("latent")
+    init = jax.jit(lambda key: model.init(key, batch, key, method="loss"))
+    return init(jax.random.key(seed, impl="rbg"))
+
+
+@functools.lru_cache(maxsize=4)
+def _jitted(act):
+    return jax.jit(act)
+
+
+def ee_error_mm(act, params: dict, heldout: Store, chunk: int) -> dict[str, float]:
+    """Decoded end-effector error of predicted chunks on held-out episodes, first and last step.
+
+    Args:
+      act, params: see `make_act`.
+      heldout: target episodes. chunk: K.
+    """
+    no_labels = np.zeros((len(heldout.transition_frames()), 1), np.float32)
+    first, last = [], []
+    for batch in pipeline.chunk_batches(heldout, no_labels, EVALUATION_BATCH, chunk):
+        seen = {k: batch[k] for k in ("image", "ee_pose", "proprio", "is_target")}
+        actions = _jitted(act)(params, seen, None)
+        distance = np.asarray(decoding.ee_distance_mm(actions, batch["action"]))
+        counts = batch["real"][:, None] * batch["valid"] > 0
+        first.append(distance[counts[:, 0], 0])
+        last.append(distance[counts[:, -1], -1])
+    near = decoding.summary(first, "heldout")
+    return near | decoding.summary(last, "heldout_chunk_end")
+
+
+def clone(
+    config: ConfigDict,
+    store: Store,
+    heldout: Store,
+    labels: np.ndarray,
+    stats: normalize.Statistics,
+    directory: pathlib.Path,
+) -> dict:
+    """Trains the policy, or continues its training; returns `make_act`'s params.
+
+    Args:
+      config: the resolved config of the run.
+      store: training episodes. heldout: target episodes kept apart.
+      labels: (n, D) what to predict for each transition of `store`, in order.
+      stats: `label_statistics`, saved inside the checkpoints.
+      directory: the stage's folder: checkpoints and metrics.
+    Raises:
+      See `loop.fit`.
+    """
+    run, chunk = config.clone, config.policy.chunk
+    model = build(config, store.layout, labels.shape[1])
+    resident = pipeline.chunk_bytes(store) <= config.data.resident_bytes
+    feed = pipeline.ChunkFeed(
+        store, labels, run.batch, chunk, run.target_share, config.seed, resident
+    )
+    act = make_act(model)
+    ema = training.train(
+        "stage 2, policy",
+        config,
+        run,
+        loss=make_loss(model, run.weights.to_dict(), stats),
+        feed=feed,
+        init=lambda: init_params(model, store.layout, config.seed),
+        evaluate=lambda step, state: ee_error_mm(
+            act, {"params": state.ema, "stats": stats}, heldout, chunk
+        ),
+        stats=stats,
+        metadata={"label_dim": labels.shape[1]},
+        directory=directory,
+    )
+    return {"params": ema, "stats": stats}
+
+
+def load(config: ConfigDict, layout: schema.Layout, directory: pathlib.Path):
+    """(act, params) of a finished stage 2; see `make_act`.
+
+    Raises:
+      FileNotFoundError, CheckpointError: see `checkpoint.restore_for_inference`.
+    """
+    saved = checkpoint.restore_for_inference(directory)
+    model = build(config, layout, saved.metadata["label_dim"])
+    return make_act(model), {"params": saved.params, "stats": saved.statistics}

@@ -1,0 +1,168 @@
+"""Stage 1: pretrain the world model on windows of every source."""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from glam_jax import normalize, pipeline, schema
+from glam_jax.models import glam, losses
+from glam_jax.runtime import checkpoint
+from glam_jax.stages import decoding, inputs, training
+from glam_jax.store import Store
+
+# Transitions per call where no gradient is taken.
+LABEL_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldModel:
+    """A frozen world model in physical units: poses in, latents out, actions in rad out."""
+
+    model: glam.Glam
+    params: dict
+    stats: normalize.Statistics
+
+    @functools.cached_property
+    def _label(self):
+        def label(params, batch, stats):
+            return self.model.apply(params, inputs.windows(batch, stats), method="label")[:, 0]
+
+        return jax.jit(label)
+
+    @functools.cached_property
+    def _decode(self):
+        def decode(params, z, stats):
+            action = self.model.apply(params, z, method="decode")
+            return normalize.unnormalize(action, stats["action"])
+
+        return jax.jit(decode)
+
+    def label(self, store: Store) -> np.ndarray:
+        """z_t = mean of q_phi for every transition of a store, in order: (n, Z)."""
+        batches = pipeline.transition_batches(store, LABEL_BATCH, self.model.modality)
+        found = [(self._label(self.params, b, self.stats), b["real"] > 0) for b in batches]
+        return np.concatenate([np.asarray(z)[real] for z, real in found])
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Robot actions of latents, (n, Z) -> (n, A), in rad and gripper command."""
+        padded = np.concatenate([z, np.zeros((-len(z) % LABEL_BATCH, z.shape[1]), z.dtype)])
+        rows = padded.reshape(-1, LABEL_BATCH, z.shape[1])
+        actions = [np.asarray(self._decode(self.params, row, self.stats)) for row in rows]
+        return np.concatenate(actions)[: len(z)]
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images (N, H, W, C) through encoder and decoder, float in [0, 1]."""
+        out = self.model.apply(self.params, jnp.asarray(images)[:, None], method="reconstruct")
+        return np.asarray(out[:, 0])
+
+    def ee_error_mm(self, heldout: Store) -> dict[str, float]:
+        """Decoded end-effector error on the transitions of held-out target episodes."""
+        decoded = self.decode(self.label(heldout))
+        distance = decoding.ee_distance_mm(decoded, heldout.transition_actions())
+        return decoding.summary([np.asarray(distance)], "heldout")
+
+
+def build(config: ConfigDict, layout: schema.Layout) -> glam.Glam:
+    """The world model that a config describes."""
+    return glam.Glam(
+        image_size=layout.image_size,
+        action_dim=layout.action_dim,
+        **{name: _frozen(value) for name, value in config.world_model.items()},
+    )
+
+
+def _frozen(value):
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def make_loss(model: glam.Glam, weights: dict, stats: normalize.Statistics):
+    """(params, batch, key) -> (scalar, terms): the weighted sum of SPEC section 2's terms."""
+
+    def loss(params, batch, key):
+        terms, metrics = model.apply(params, inputs.windows(batch, stats), key, method="loss")
+        total, means = losses.reduce_terms(terms, glam.TERM_ROWS, weights, batch["is_target"])
+        return total, means | {name: value.mean() for name, value in metrics.items()}
+
+    return loss
+
+
+def init_params(model: glam.Glam, layout: schema.Layout, channels: int, seed: int) -> dict:
+    """Initial parameters from a seed."""
+    shapes = schema.window_batch_shapes(layout, 2, 2, channels)
+    batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
+    nothing = {"mean": 0.0, "std": 1.0, "diff_std": 1.0}
+    batch = inputs.windows(batch, dict.fromkeys(("ee_pose", "proprio", "action"), nothing))
+
+    def init(key):
+        return model.init(key, batch, key, method="loss")
+
+    # Threefry takes three times as long to compile for this many draws.
+    return jax.jit(init)(jax.random.key(seed, impl="rbg"))
+
+
+def pretrain(
+    config: ConfigDict,
+    store: Store,
+    heldout: Store,
+    stats: normalize.Statistics,
+    directory: pathlib.Path,
+) -> WorldModel:
+    """Trains the world model, or continues its training, and returns it frozen.
+
+    Args:
+      config: the resolved config of the run.
+      store: training episodes of all sources. heldout: target episodes kept apart.
+      stats: normalisation statistics, saved inside the checkpoints.
+      directory: the stage's folder: checkpoints and metrics.
+    Raises:
+      See `loop.fit`.
+    """
+    run = config.pretrain
+    model = build(config, store.layout)
+    modality = config.world_model.modality
+    resident = pipeline.window_bytes(store, modality) <= config.data.resident_bytes
+    feed = pipeline.WindowFeed(
+        store, run.batch, run.window, run.target_share, modality, config.seed, resident
+    )
+    channels = store.arrays[modality].shape[-1]
+
+    labeller = WorldModel(model, {}, stats)
+
+    def evaluate(step: int, state) -> dict[str, float]:
+        return _with_params(labeller, state.ema).ee_error_mm(heldout)
+
+    ema = training.train(
+        "stage 1, world model",
+        config,
+        run,
+        loss=make_loss(model, run.weights.to_dict(), stats),
+        feed=feed,
+        init=lambda: init_params(model, store.layout, channels, config.seed),
+        evaluate=evaluate,
+        stats=stats,
+        metadata={},
+        directory=directory,
+    )
+    return WorldModel(model, ema, stats)
+
+
+def _with_params(labeller: WorldModel, params) -> WorldModel:
+    """The same model with other parameters, sharing what is compiled."""
+    other = dataclasses.replace(labeller, params=params)
+    other.__dict__.update(_label=labeller._label, _decode=labeller._decode)
+    return other
+
+
+def load(config: ConfigDict, layout: schema.Layout, directory: pathlib.Path) -> WorldModel:
+    """The frozen world model of a finished stage 1.
+
+    Raises:
+      FileNotFoundError, CheckpointError: see `checkpoint.restore_for_inference`.
+    """
+    saved = checkpoint.restore_for_inference(directory)
+    return WorldModel(build(config, layout), saved.params, saved.statistics)

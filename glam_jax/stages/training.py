@@ -1,0 +1,71 @@
+"""What both stages share: optimizer, checkpoints, metrics and the loop, from one config section."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from glam_jax.runtime import checkpoint, loop, optim, writer
+
+
+def train(
+    name: str,
+    config: ConfigDict,
+    run: ConfigDict,
+    *,
+    loss: loop.Loss,
+    feed: loop.Feed,
+    init: Callable[[], Any],
+    evaluate: loop.Hook,
+    stats: dict,
+    metadata: dict,
+    directory: pathlib.Path,
+) -> Any:
+    """Trains one stage to its end, continuing from the stage's folder; returns the averaged
+    parameters.
+
+    Args:
+      name: what progress bars and errors call the stage.
+      config: the resolved config of the run, saved with each checkpoint.
+      run: the stage's section of it.
+      loss, feed: see `loop.make_train_step`.
+      init: makes the initial parameters.
+      evaluate: hook on held-out episodes, every `run.evaluate_every` steps.
+      stats: normalisation statistics, saved with each checkpoint, as is `metadata`.
+      directory: the stage's folder: checkpoints and metrics.
+    Raises:
+      See `loop.fit`.
+    """
+    optimizer = optim.make_optimizer(
+        learning_rate=run.learning_rate,
+        steps=run.steps,
+        warmup_steps=run.warmup_steps,
+        weight_decay=run.weight_decay,
+        clip=run.clip,
+    )
+    step = loop.make_train_step(loss, feed.assemble, optimizer, run.ema_decay, config.seed)
+
+    def start():
+        return optim.init_state(init(), optimizer)
+
+    metadata = {"config": config.to_dict(), **metadata}
+    with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
+        found = checkpoints.restore_latest(jax.eval_shape(start))
+        state = found.state if found else start()
+        with writer.MetricWriter(directory, int(state.step)) as metrics:
+            state = loop.fit(
+                state,
+                step,
+                feed,
+                steps=run.steps,
+                name=name,
+                hooks=[(run.evaluate_every, evaluate)],
+                checkpoints=checkpoints,
+                save_every=run.save_every,
+                writer=metrics,
+                log_every=run.log_every,
+                steps_per_call=run.steps_per_call if feed.resident else 1,
+            )
+    return state.ema

@@ -1,0 +1,37 @@
+"""Demonstrations to a measured policy with one command.
+
+    python -m glam_jax.train --config=configs/lifting.py:method=glam_o,scale=quick
+
+Makes the data it lacks, pretrains the world model, relabels, clones the policy, evaluates it.
+Called again with the same workdir it continues where it was, or says that it is done.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from glam_jax import experiment
+from glam_jax.runtime.preemption import Preempted
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/.")
+
+
+def main(_):
+    config = _CONFIG.value
+    name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"
+    workdir = Path(_WORKDIR.value or Path("runs") / name)
+    try:
+        results = experiment.run(config, workdir)
+    except Preempted as stopped:
+        print(f"{stopped}. Run folder: {workdir}")
+        sys.exit(0)
+    print(experiment.table(results))
+    print(f"Everything is in {workdir}")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    app.run(main)

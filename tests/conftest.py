@@ -1,0 +1,41 @@
+"""Shared by all tests: the CPU, one compilation cache for the session, seeded fixtures."""
+
+import os
+import shutil
+import tempfile
+
+CACHE = tempfile.mkdtemp(prefix="glam_jax_test_cache_")
+
+# Set before JAX is imported, and in the environment, so that subprocesses share them.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+from glam_jax import schema  # noqa: E402
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator of its own for each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def target_layout() -> schema.Layout:
+    """One arm with actions, 16x16 images."""
+    return schema.Layout(arms=1, image_size=16, has_actions=True)
+
+
+@pytest.fixture(scope="session")
+def auxiliary_layout() -> schema.Layout:
+    """One gripper without actions, 16x16 images."""
+    return schema.Layout(arms=1, image_size=16, has_actions=False)

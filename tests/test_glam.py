@@ -1,0 +1,177 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from glam_jax import schema
+from glam_jax.models import glam, losses, modules
+
+LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
+SMALL = {
+    "image_size": 16, "action_dim": 8, "latent": 4, "visual": 8, "channels": (4, 4, 4, 4),
+    "width": 16, "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1,
+    "decoder_layers": 2,
+}  # fmt: skip
+
+
+def window_batch(rows=4, channels=2):
+    batch = schema.fake_batch(schema.window_batch_shapes(LAYOUT, rows, 3, channels))
+    if channels == 2:
+        batch["image"] %= 2
+    mask = batch["is_target"][:, None, None]
+    batch |= {
+        "ee_step": np.diff(batch["ee_pose"], axis=1),
+        "ee_step_scale": 1.0,
+        "proprio_step_scale": 1.0,
+    }
+    batch["proprio_step"] = np.diff(batch["proprio"], axis=1) * mask
+    return jax.tree.map(jnp.asarray, batch)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A small GLAM-O, its parameters, a batch, and gradients of one term alone."""
+    model, batch = glam.Glam(modality="mask", **SMALL), window_batch()
+    params = model.init(jax.random.key(0), batch, jax.random.key(1), method="loss")
+
+    @jax.jit
+    def gradients(weights, params, batch):
+        return jax.grad(lambda p: total(model, weights, p, batch))(params)["params"]
+
+    return model, params, batch, gradients
+
+
+def total(model, weights, params, batch, key=None):
+    key = jax.random.key(2) if key is None else key
+    terms, _ = model.apply(params, batch, key, method="loss")
+    return losses.reduce_terms(terms, glam.TERM_ROWS, weights, batch["is_target"])[0]
+
+
+def only(*names):
+    return {name: float(name in names) for name in glam.TERM_ROWS}
+
+
+def size(tree):
+    return sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
+
+
+def test_kl_against_hand_worked_values():
+    # q = N(1, 4), p = N(0, 1): 1/2 (log(1/4) + 4 + 1 - 1) = 2 - log 2.
+    q = modules.Gaussian(jnp.array([[1.0]]), jnp.log(jnp.array([[4.0]])))
+    p = modules.Gaussian(jnp.array([[0.0]]), jnp.array([[0.0]]))
+    np.testing.assert_allclose(modules.kl_divergence(q, p), [2 - np.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(modules.kl_to_standard_normal(q), [2 - np.log(2)], rtol=1e-6)
+    # The other way: 1/2 (log 4 + 1/4 + 1/4 - 1) = log 2 - 1/4; two dimensions add up.
+    np.testing.assert_allclose(modules.kl_divergence(p, q), [np.log(2) - 0.25], rtol=1e-6)
+    two = jax.tree.map(lambda x: jnp.repeat(x, 2, axis=1), (p, q))
+    np.testing.assert_allclose(modules.kl_divergence(*two), [2 * np.log(2) - 0.5], rtol=1e-6)
+
+
+def test_alignment_gives_the_action_encoder_no_gradient(world):
+    _, params, batch, gradients = world
+    found = gradients(only("alignment"), params, batch)
+    assert size(found["action_encoder"]) == 0
+    assert size(found["idm"]) > 0
+
+
+@pytest.mark.parametrize("alignment, reaches", [("symmetric", True), ("none", False)])
+def test_alignment_ablations_change_who_learns_from_it(world, alignment, reaches):
+    _, params, batch, _ = world
+    model = glam.Glam(modality="mask", alignment=alignment, **SMALL)
+    found = jax.grad(lambda p: total(model, only("alignment"), p, batch))(params)["params"]
+    assert (size(found["action_encoder"]) > 0) == reaches
+    assert (size(found["idm"]) > 0) == reaches
+
+
+def test_action_reconstruction_gives_the_idm_no_gradient(world):
+    _, params, batch, gradients = world
+    found = gradients(only("action"), params, batch)
+    assert size(found["idm"]) == size(found["encoder"]) == 0
+    assert size(found["action_encoder"]) > 0
+
+
+def test_action_loss_on_the_idm_is_a_switch(world):
+    _, params, batch, _ = world
+    model = glam.Glam(modality="mask", action_loss_on="idm", **SMALL)
+    found = jax.grad(lambda p: total(model, only("action"), p, batch))(params)["params"]
+    assert size(found["idm"]) > 0
+    assert size(found["action_encoder"]) == 0
+
+
+def test_auxiliary_rows_add_exactly_zero_to_every_target_term(world):
+    _, params, batch, gradients = world
+    target_terms = [name for name, rows in glam.TERM_ROWS.items() if rows == "target"]
+    rows = batch["is_target"] == 0
+
+    def scrambled(value):
+        return jnp.where(rows.reshape(-1, *[1] * (value.ndim - 1)), value[::-1] + 1, value)
+
+    other = {k: scrambled(v) if k != "is_target" else v for k, v in batch.items()}
+    other["image"] %= 2
+    before, after = (gradients(only(*target_terms), params, b) for b in (batch, other))
+    assert size(before) > 0
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+
+def test_all_source_terms_do_see_auxiliary_rows(world):
+    _, params, batch, gradients = world
+    other = {**batch, "ee_step": batch["ee_step"].at[1].add(1.0)}
+    before, after = (gradients(only("forward_ee"), params, b) for b in (batch, other))
+    assert size(jax.tree.map(lambda a, b: a - b, before, after)) > 0
+
+
+def test_label_is_the_posterior_mean(world):
+    model, params, batch, _ = world
+
+    def posterior(module, batch):
+        return module.infer(module.encode(batch["image"]), batch)
+
+    q = model.apply(params, batch, method=posterior)
+    np.testing.assert_array_equal(model.apply(params, batch, method="label"), q.mean)
+    assert size(q.log_variance) > 0
+
+
+def test_image_term_of_masks_is_cross_entropy_summed_over_pixels(world):
+    model, params, batch, _ = world
+    zero = jax.tree.map(jnp.zeros_like, params)
+    terms, _ = model.apply(zero, batch, jax.random.key(0), method="loss")
+    # Logits of zero: log 2 nats for each of the 16 * 16 * 2 pixels.
+    np.testing.assert_allclose(terms["image"], 512 * np.log(2), rtol=1e-5)
+
+
+def test_copy_baseline_is_the_forward_error_of_standing_still(world):
+    model, params, batch, _ = world
+    zero = jax.tree.map(jnp.zeros_like, params)
+    terms, metrics = model.apply(zero, batch, jax.random.key(0), method="loss")
+    np.testing.assert_allclose(terms["forward_ee"], metrics["copy_ee"], rtol=1e-6)
+
+
+def test_rgb_model_reconstructs_six_channels():
+    model, batch = glam.Glam(modality="rgb", **SMALL), window_batch(channels=6)
+    key = jax.random.key(0)
+    params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
+    shape = jax.eval_shape(
+        lambda p: model.apply(p, batch["image"], method="reconstruct"), params
+    ).shape
+    assert shape == batch["image"].shape
+
+
+@pytest.mark.parametrize("field", ["modality", "alignment", "action_loss_on"])
+def test_unknown_choices_are_refused(field):
+    model = glam.Glam(**({"modality": "mask"} | SMALL | {field: "nonsense"}))
+    key = jax.random.key(0)
+    with pytest.raises(ValueError, match=f"{field} is 'nonsense'; expected one of"):
+        jax.eval_shape(lambda: model.init(key, window_batch(), key, method="loss"))
+
+
+def test_shapes_at_full_size():
+    layout = schema.Layout(arms=2, image_size=64, has_actions=True)
+    batch = schema.fake_batch(schema.window_batch_shapes(layout, 2, 8, 6))
+    batch |= {"ee_step": batch["ee_pose"][:, 1:], "proprio_step": batch["proprio"][:, 1:]}
+    batch |= {"ee_step_scale": 1.0, "proprio_step_scale": 1.0}
+    model = glam.Glam("rgb", 64, 16, 16, 128, (32, 64, 128, 256), 256, 5, 4, 5, 4)
+    key = jax.random.key(0)
+    params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
+    label = jax.eval_shape(lambda p: model.apply(p, batch, method="label"), params)
+    action = jax.eval_shape(lambda p, z: model.apply(p, z, method="decode"), params, label)
+    assert label.shape == (2, 7, 16) and action.shape == (2, 7, 16)

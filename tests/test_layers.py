@@ -1,0 +1,104 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from glam_jax.models import layers, vision
+
+
+@pytest.fixture(scope="module")
+def image():
+    return jax.random.normal(jax.random.key(0), (2, 8, 6, 3))
+
+
+def assert_same_gradients(ours, laxs, *arguments):
+    """Values and both gradients of two functions agree."""
+
+    def pair(f):
+        return f(*arguments), jax.grad(lambda *a: jnp.sum(jnp.sin(f(*a))), (0, 1))(*arguments)
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), pair(ours), pair(laxs))
+
+
+def test_halving_convolution_equals_laxs_forward_and_backward(image):
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
+
+    def native(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    assert_same_gradients(layers.halving_conv, native, image, kernel)
+
+
+def test_doubling_convolution_equals_laxs_forward_and_backward(image):
+    layer = layers.DoublingConv(5)
+    params = layer.init(jax.random.key(1), image)["params"]
+
+    def ours(x, kernel):
+        return layer.apply({"params": {**params, "kernel": kernel}}, x)
+
+    def native(x, kernel):
+        return jax.lax.conv_transpose(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    assert_same_gradients(ours, native, image, params["kernel"])
+
+
+def test_patches_keep_their_pixels_together():
+    image = jnp.arange(4 * 4 * 2).reshape(1, 4, 4, 2)
+    out = vision.patches(image, 2)
+    np.testing.assert_array_equal(out[0, 1, 0], image[0, 2:4, 0:2].reshape(-1))
+
+
+def test_image_encoder_halves_four_times_and_decoder_restores_the_size():
+    encoder = layers.ConvEncoder((4, 8, 8, 8), 16)
+    decoder = layers.ConvDecoder((4, 8, 8, 8), 32, 2)
+    image = jax.ShapeDtypeStruct((3, 32, 32, 2), jnp.float32)
+    y, params = jax.eval_shape(
+        lambda k, x: encoder.init_with_output(k, x), jax.random.key(0), image
+    )
+    assert y.shape == (3, 16)
+    assert params["params"]["Dense_0"]["kernel"].shape == (2 * 2 * 8, 16)
+    out, _ = jax.eval_shape(lambda k, x: decoder.init_with_output(k, x), jax.random.key(0), y)
+    assert out.shape == (3, 32, 32, 2)
+
+
+def test_visual_feature_has_a_fixed_scale():
+    encoder = layers.ConvEncoder((4, 4, 4, 4), 16)
+    image = jax.random.uniform(jax.random.key(0), (3, 16, 16, 2))
+    y, _ = encoder.init_with_output(jax.random.key(1), image)
+    np.testing.assert_allclose(jnp.std(y, axis=-1), encoder.scale, rtol=1e-2)
+
+
+def test_residual_mlp_without_blocks_is_linear():
+    mlp = layers.ResMLP(0, 7)
+    x = jax.random.normal(jax.random.key(0), (2, 3))
+    out, params = mlp.init_with_output(jax.random.key(1), x)
+    dense = params["params"]["Dense_0"]
+    np.testing.assert_allclose(out, x @ dense["kernel"] + dense["bias"], rtol=1e-6)
+
+
+def test_mish_against_hand_worked_values():
+    # x tanh(log(1 + e^x)): 0 at 0; 1 * tanh(log(1 + e)) = tanh(1.3132617) at 1.
+    np.testing.assert_allclose(layers.mish(jnp.array([0.0, 1.0])), [0.0, 0.8650983], rtol=1e-6)
+
+
+def test_spatial_softmax_finds_a_peak():
+    x = np.zeros((1, 5, 5, 1), np.float32)
+    x[0, 1, 4, 0] = 100.0
+    # Column 4 of 5 is +1, row 1 of 5 is -0.5.
+    np.testing.assert_allclose(vision.spatial_softmax(x, 1.0), [[1.0, -0.5]], atol=1e-6)
+
+
+def test_random_shift_moves_both_views_alike_and_within_bounds():
+    image = jnp.arange(2 * 1 * 6 * 6).reshape(1, 2, 6, 6, 1).astype(jnp.uint8)
+    seen = set()
+    for seed in range(40):
+        out = np.asarray(vision.random_shift(image, 1, jax.random.key(seed)))[0, :, 2, 2, 0]
+        dy, dx = divmod(int(out[0]) - 14 + 7, 6)
+        assert out[1] - out[0] == 36, "views shifted apart"
+        seen.add((dy, dx))
+    assert seen == {(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2)}
+    np.testing.assert_array_equal(vision.random_shift(image, 0, jax.random.key(0)), image)

@@ -1,0 +1,81 @@
+"""Open-loop replay of given actions."""
+
+import numpy as np
+import pytest
+from point_world import PointWorld, start_and_goal, steps_to_reach
+
+from glam_jax.evaluation.replay import hold_last, replay
+from glam_jax.sim.env import make_env
+from glam_jax.sim.experts import simulate
+
+WORLD = PointWorld()
+SEEDS = [950_000, 950_001, 3]
+
+
+def _towards(goal, length):
+    actions = np.zeros((length, 8), np.float32)
+    actions[:, :3] = goal
+    return actions
+
+
+def test_actions_of_different_length_reach_the_goal_of_their_seed():
+    # Held to the horizon, even a single command is a whole reach.
+    actions = [
+        _towards(start_and_goal(seed)[1], length)
+        for seed, length in zip(SEEDS, (1, 5, WORLD.horizon), strict=True)
+    ]
+    result = replay(WORLD, actions, SEEDS, film=1)
+    assert result.success.all()
+    assert result.steps.tolist() == [steps_to_reach(*start_and_goal(seed)) for seed in SEEDS]
+    assert result.actions.shape == (3, WORLD.horizon, 8)
+    assert result.geoms[0].shape == (1, WORLD.horizon, 2, 3)
+    assert (result.clipped == 0).all()
+
+
+def test_actions_of_another_seed_fail():
+    goals = [start_and_goal(seed)[1] for seed in SEEDS]
+    result = replay(WORLD, [_towards(goal, 5) for goal in goals[1:] + goals[:1]], SEEDS)
+    assert not result.success.any()
+
+
+def test_batches_do_not_matter_and_long_sequences_extend_the_horizon():
+    rng = np.random.default_rng(0)
+    actions = [rng.uniform(0.2, 0.6, (length, 8)) for length in (30, 4, 11)]
+    together = replay(WORLD, actions, SEEDS)
+    apart = replay(WORLD, actions, SEEDS, batch=2)
+    assert together.ee_position.shape == (3, 30, 3)
+    np.testing.assert_allclose(apart.ee_position, together.ee_position, atol=1e-6)
+    np.testing.assert_allclose(apart.actions[1, 4:], np.tile(actions[1][-1], (26, 1)), rtol=1e-6)
+
+
+def test_hold_last_repeats_the_last_action():
+    held = hold_last(np.array([[1.0], [2.0]]), 4)
+    np.testing.assert_array_equal(held[:, 0], [1, 2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    "actions, options, found",
+    [
+        ([np.zeros((3, 8))] * 2, {}, "2 action sequences for 3 seeds"),
+        ([np.zeros((3, 8)), np.zeros((0, 8)), np.zeros((3, 8))], {}, r"actions 1 .*\(0, 8\)"),
+        ([np.zeros((3, 8)), np.zeros((3, 8)), np.zeros((3, 7))], {}, r"actions 2 .*\(3, 7\)"),
+        ([np.zeros((9, 8))] * 3, {"horizon": 8}, "9 steps of 8"),
+        ([np.where(np.arange(24).reshape(3, 8) == 17, np.nan, 0)] * 3, {}, "finite at step 2"),
+    ],
+)
+def test_bad_input_is_refused(actions, options, found):
+    with pytest.raises(ValueError, match=found):
+        replay(WORLD, actions, SEEDS, **options)
+
+
+def test_recorded_actions_repeat_the_experts_motion():
+    env = make_env("lifting", "kinova", 16)
+    seeds = np.array([900_000, 900_001, 900_002])
+    shown = simulate(env, seeds)
+    # As from an episode: the last action belongs to no transition.
+    result = replay(env, [one.action[:-1] for one in shown], seeds)
+    assert result.success.tolist() == [bool(one.success[-1]) for one in shown]
+    assert result.success.any()
+    for one, path in zip(shown, result.ee_position, strict=True):
+        # Another batch size differs in the last bits, which contacts amplify.
+        np.testing.assert_allclose(path[: len(one.success)], one.ee_pose[:, :3], atol=2e-3)
