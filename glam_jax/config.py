@@ -81,7 +81,7 @@ def _world_model(method: str) -> ConfigDict:
     model.modality = "mask" if method == "glam_o" else "rgb"  # what the images hold
     model.latent = 8  # d, dimensions of z
     model.visual = 128  # Y, dimensions of the visual feature y
-    model.channels = (16, 32, 64, 128)  # of the four convolutions
+    model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP
     model.posterior_blocks = 5  # ResMLP blocks of q_phi and q_eta
     model.forward_blocks = 4  # of the forward model
@@ -89,15 +89,15 @@ def _world_model(method: str) -> ConfigDict:
     model.decoder_layers = 4  # of the action decoder
     model.alignment = "asymmetric"  # or symmetric, none
     model.action_loss_on = "action_encoder"  # or idm
-    model.reconstruct_frames = 1  # frames of a window, at random, for the image term
+    model.reconstruct_share = 0.25  # of the rows, at random, for the image term
     return model
 
 
 def _pretrain() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 8000  # updates
-    run.batch = 32  # windows
-    run.window = 8  # T, frames of a window: T - 1 transitions
+    run.steps = 4000  # updates
+    run.batch = 128  # windows
+    run.window = 2  # T, frames of a window: T - 1 transitions
     run.target_share = 0.5  # share of rows from the target source
     run.learning_rate = 1e-3  # peak of warm-up and cosine
     run.warmup_steps = 200
@@ -142,7 +142,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 12000
+    run.steps = 6000
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
@@ -174,8 +174,7 @@ def _make_quick(config: ConfigDict) -> None:
     config.data.auxiliary_episodes = 140
     config.data.heldout_episodes = 10
     config.replay.episodes = 10
-    config.world_model.channels = (8, 16, 32, 64)
-    config.pretrain.steps = 1500
-    config.pretrain.evaluate_every = config.pretrain.save_every = 500
+    config.pretrain.steps = 900
+    config.pretrain.evaluate_every = config.pretrain.save_every = 300
     config.clone.steps = 2000
     config.clone.evaluate_every = config.clone.save_every = 500

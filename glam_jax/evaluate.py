@@ -8,7 +8,7 @@ Gives the same answer as training did for the same trials; `--video` writes roll
 import json
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from glam_jax import experiment
 from glam_jax.evaluation import video
@@ -22,6 +22,7 @@ _VIDEO = flags.DEFINE_bool("video", False, "Write a video of the first rollouts.
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
     act, params = clone.load(config, experiment.layout_of(config), workdir.policy)

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import collect, normalize, recording
+from glam_jax import collect, contact_sheet, normalize, recording
 from glam_jax import episodes as dataset
 from glam_jax.evaluation import intervals, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
@@ -157,6 +157,8 @@ def run(config: ConfigDict, path: str | Path) -> dict:
     # ------------------------------------------------------------------ data
     with workdir.timed("collect"):
         data = gather(config)
+    shown = [episodes[0] for episodes in data.heldout.values()]
+    contact_sheet.save(shown, workdir.path / "sources.png")
     heldout, errors, stats = data.heldout_store(config.data.target), {}, data.stats
 
     # --------------------------------------------- stage 1: world model, labels
@@ -182,8 +184,9 @@ def run(config: ConfigDict, path: str | Path) -> dict:
     with workdir.timed("evaluate"):
         result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
         measured = measure(config, result)
-    env = simulation.make_env(config.task, config.data.target, config.image_size)
-    video.rollout_video(workdir.path / "rollouts.mp4", env, result)
+    if config.evaluate.film:
+        env = simulation.make_env(config.task, config.data.target, config.image_size)
+        video.rollout_video(workdir.path / "rollouts.mp4", env, result)
     results = describe(config, workdir) | measured | {"decoded_error": errors}
     workdir.finish(results)
     return results
@@ -238,10 +241,12 @@ def table(results: dict) -> str:
     """The results as a small table for the terminal."""
     rate = f"{results['successes']}/{results['trials']} = {results['success_rate']:.0%}"
     interval = f"95% interval {results['wilson_low']:.0%} to {results['wilson_high']:.0%}"
+    # A score that no trial has is null in results.json.
+    smooth = {k: results[f"{k}_smoothness"] or float("nan") for k in ("jerk", "fft")}
     rows = {
-        "run": f"{results['task']}, {results['method']}, {results['scale']}, seed {results['seed']}",
+        "run": "{task}, {method}, {scale}, seed {seed}".format(**results),
         "success": f"{rate}, {interval}",
-        "smoothness": f"jerk {results['jerk_smoothness']:.2f}, fft {results['fft_smoothness']:.3f}",
+        "smoothness": f"jerk {smooth['jerk']:.2f}, fft {smooth['fft']:.3f}",
     }
     for stage, error in results["decoded_error"].items():
         rows[f"{stage} error"] = f"{error['heldout_ee_mm']:.1f} mm at the gripper, held out"

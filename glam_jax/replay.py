@@ -7,7 +7,7 @@ and replayed in simulation on the target robot, from the same scene. Prints succ
 95% interval and writes replay.json and a side-by-side video for each source.
 """
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from glam_jax import experiment
 from glam_jax.evaluation import intervals, video
@@ -22,6 +22,7 @@ _VIDEO = flags.DEFINE_bool("video", True, "Write side-by-side videos.")
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
     if config.method == "mip":

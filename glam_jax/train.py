@@ -9,7 +9,7 @@ Called again with the same workdir it continues where it was, or says that it is
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from glam_jax import experiment
@@ -20,6 +20,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/
 
 
 def main(_):
+    logging.set_verbosity(logging.WARNING)
     config = _CONFIG.value
     name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"
     workdir = Path(_WORKDIR.value or Path("runs") / name)

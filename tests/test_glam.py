@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from glam_jax import schema
 from glam_jax.models import glam, losses, modules
@@ -32,7 +33,7 @@ def window_batch(rows=4, channels=2):
 def world():
     """A small GLAM-O, its parameters, a batch, and gradients of one term alone."""
     model, batch = glam.Glam(modality="mask", **SMALL), window_batch()
-    params = model.init(jax.random.key(0), batch, jax.random.key(1), method="loss")
+    params = random_params(lambda key: model.init(key, batch, key, method="loss"))
 
     @jax.jit
     def gradients(weights, params, batch):
@@ -41,10 +42,28 @@ def world():
     return model, params, batch, gradients
 
 
-def total(model, weights, params, batch, key=None):
-    key = jax.random.key(2) if key is None else key
-    terms, _ = model.apply(params, batch, key, method="loss")
+@pytest.fixture(scope="module")
+def at_zero(world):
+    """Terms and metrics of the same model with all parameters zero."""
+    model, params, batch, _ = world
+    zero = jax.tree.map(jnp.zeros_like, params)
+    return jax.jit(lambda p: model.apply(p, batch, jax.random.key(0), method="loss"))(zero)
+
+
+def total(model, weights, params, batch):
+    terms, _ = model.apply(params, batch, jax.random.key(2), method="loss")
     return losses.reduce_terms(terms, glam.TERM_ROWS, weights, batch["is_target"])[0]
+
+
+def gradient_of_term(name, params, batch, **settings):
+    """Gradient of one term of the model with other settings."""
+    model = glam.Glam(modality="mask", **SMALL, **settings)
+
+    def term(p):
+        terms, _ = model.apply(p, batch, jax.random.key(2), method="loss")
+        return losses.masked_mean(terms[name], batch["is_target"])
+
+    return jax.jit(jax.grad(term))(params)["params"]
 
 
 def only(*names):
@@ -77,8 +96,7 @@ def test_alignment_gives_the_action_encoder_no_gradient(world):
 @pytest.mark.parametrize("alignment, reaches", [("symmetric", True), ("none", False)])
 def test_alignment_ablations_change_who_learns_from_it(world, alignment, reaches):
     _, params, batch, _ = world
-    model = glam.Glam(modality="mask", alignment=alignment, **SMALL)
-    found = jax.grad(lambda p: total(model, only("alignment"), p, batch))(params)["params"]
+    found = gradient_of_term("alignment", params, batch, alignment=alignment)
     assert (size(found["action_encoder"]) > 0) == reaches
     assert (size(found["idm"]) > 0) == reaches
 
@@ -92,8 +110,7 @@ def test_action_reconstruction_gives_the_idm_no_gradient(world):
 
 def test_action_loss_on_the_idm_is_a_switch(world):
     _, params, batch, _ = world
-    model = glam.Glam(modality="mask", action_loss_on="idm", **SMALL)
-    found = jax.grad(lambda p: total(model, only("action"), p, batch))(params)["params"]
+    found = gradient_of_term("action", params, batch, action_loss_on="idm")
     assert size(found["idm"]) > 0
     assert size(found["action_encoder"]) == 0
 
@@ -106,7 +123,8 @@ def test_auxiliary_rows_add_exactly_zero_to_every_target_term(world):
     def scrambled(value):
         return jnp.where(rows.reshape(-1, *[1] * (value.ndim - 1)), value[::-1] + 1, value)
 
-    other = {k: scrambled(v) if k != "is_target" else v for k, v in batch.items()}
+    kept = {"is_target", "ee_step_scale", "proprio_step_scale"}
+    other = {k: v if k in kept else scrambled(v) for k, v in batch.items()}
     other["image"] %= 2
     before, after = (gradients(only(*target_terms), params, b) for b in (batch, other))
     assert size(before) > 0
@@ -126,23 +144,24 @@ def test_label_is_the_posterior_mean(world):
     def posterior(module, batch):
         return module.infer(module.encode(batch["image"]), batch)
 
-    q = model.apply(params, batch, method=posterior)
-    np.testing.assert_array_equal(model.apply(params, batch, method="label"), q.mean)
+    @jax.jit
+    def both(params):
+        label = model.apply(params, batch, method="label")
+        return label, model.apply(params, batch, method=posterior)
+
+    label, q = both(params)
+    np.testing.assert_array_equal(label, q.mean)
     assert size(q.log_variance) > 0
 
 
-def test_image_term_of_masks_is_cross_entropy_summed_over_pixels(world):
-    model, params, batch, _ = world
-    zero = jax.tree.map(jnp.zeros_like, params)
-    terms, _ = model.apply(zero, batch, jax.random.key(0), method="loss")
+def test_image_term_of_masks_is_cross_entropy_summed_over_pixels(at_zero):
+    terms, _ = at_zero
     # Logits of zero: log 2 nats for each of the 16 * 16 * 2 pixels.
     np.testing.assert_allclose(terms["image"], 512 * np.log(2), rtol=1e-5)
 
 
-def test_copy_baseline_is_the_forward_error_of_standing_still(world):
-    model, params, batch, _ = world
-    zero = jax.tree.map(jnp.zeros_like, params)
-    terms, metrics = model.apply(zero, batch, jax.random.key(0), method="loss")
+def test_copy_baseline_is_the_forward_error_of_standing_still(at_zero):
+    terms, metrics = at_zero
     np.testing.assert_allclose(terms["forward_ee"], metrics["copy_ee"], rtol=1e-6)
 
 
@@ -169,6 +188,7 @@ def test_shapes_at_full_size():
     batch = schema.fake_batch(schema.window_batch_shapes(layout, 2, 8, 6))
     batch |= {"ee_step": batch["ee_pose"][:, 1:], "proprio_step": batch["proprio"][:, 1:]}
     batch |= {"ee_step_scale": 1.0, "proprio_step_scale": 1.0}
+    batch = jax.tree.map(jnp.asarray, batch)
     model = glam.Glam("rgb", 64, 16, 16, 128, (32, 64, 128, 256), 256, 5, 4, 5, 4)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))

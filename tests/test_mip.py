@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_params import random_params
 
 from glam_jax import schema
 from glam_jax.models import losses, mip
@@ -22,19 +23,27 @@ def chunk_batch(label_dim=3):
 
 @pytest.fixture(scope="module")
 def policy():
+    """A small policy, its parameters, a batch, and its jitted terms (params, batch) -> dict."""
     model, batch = mip.MipPolicy(**SMALL), chunk_batch()
-    return model, model.init(jax.random.key(0), batch, jax.random.key(1), method="loss"), batch
+    return model, params_of(model, batch), batch, jax.jit(terms_of(model))
 
 
-def terms_of(model, params, batch, seed=2):
-    return model.apply(params, batch, jax.random.key(seed), method="loss")[0]
+def params_of(model, batch):
+    return random_params(lambda key: model.init(key, batch, key, method="loss"))
+
+
+def terms_of(model):
+    def terms(params, batch):
+        return model.apply(params, batch, jax.random.key(2), method="loss")[0]
+
+    return terms
 
 
 def test_loss_against_hand_worked_values(policy):
     # All parameters zero: both predictions are 0. One row, two real steps of the chunk, three
     # label dimensions, all labels 0.9: 0.1 * 3 * (0.9/0.9)^2 = 0.3 for the first prediction and
     # 0.1 * 3 * (0.9/0.1)^2 = 24.3 for the second; eight actions of 2, twice 8 * 4 = 64.
-    model, params, batch = policy
+    _, params, batch, terms_of = policy
     zero = jax.tree.map(jnp.zeros_like, params)
     batch = {
         **batch,
@@ -42,67 +51,66 @@ def test_loss_against_hand_worked_values(policy):
         "action": jnp.full((4, 5, 8), 2.0),
         "valid": jnp.array([[1.0, 1, 0, 0, 0]] * 4),
     }
-    terms = terms_of(model, zero, batch)
+    terms = terms_of(zero, batch)
     np.testing.assert_allclose(terms["first"], 0.3, rtol=1e-5)
     np.testing.assert_allclose(terms["second"], 24.3, rtol=1e-5)
     np.testing.assert_allclose(terms["action"], 64.0, rtol=1e-5)
 
 
 def test_padded_steps_of_a_chunk_do_not_count(policy):
-    model, params, batch = policy
+    _, params, batch, terms_of = policy
     valid = jnp.array([[1.0, 1, 1, 0, 0]] * 4)
     padded = valid[..., None] == 0
     # The teacher-forced second prediction reads the whole chunk: only the errors are masked.
     one = {**batch, "valid": valid}
     two = {**one, "action": jnp.where(padded, 1e6, batch["action"])}
-    for name, value in terms_of(model, params, one).items():
-        np.testing.assert_array_equal(value, terms_of(model, params, two)[name])
+    jax.tree.map(np.testing.assert_array_equal, terms_of(params, one), terms_of(params, two))
 
 
 def test_actions_of_auxiliary_rows_do_not_count(policy):
-    model, params, batch = policy
+    _, params, batch, terms_of = policy
     weights = {"first": 0.0, "second": 0.0, "action": 1.0}
 
-    def gradient(batch):
-        def loss(p):
-            terms = terms_of(model, p, batch)
-            return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])[0]
-
-        return jax.grad(loss)(params)
+    @jax.jit
+    @jax.grad
+    def gradient(params, batch):
+        terms = terms_of(params, batch)
+        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])[0]
 
     rows = (batch["is_target"] == 0)[:, None, None]
     other = {**batch, "action": jnp.where(rows, 9.0, batch["action"])}
-    jax.tree.map(np.testing.assert_array_equal, gradient(batch), gradient(other))
+    one, two = gradient(params, batch), gradient(params, other)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(one)) > 0
+    jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
 def test_acting_is_two_network_calls_and_the_decoder(policy):
-    model, params, batch = policy
+    model, params, batch, _ = policy
 
     def by_hand(module, batch):
         condition = module.condition_on(batch)
         first = module.network(jnp.zeros((4, 5, 3)), 0.0, condition)
         return module.action_decoder(module.network(first, 0.9, condition))
 
-    expected = model.apply(params, batch, method=by_hand)
-    found = model.apply(params, batch, method="act")
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    expected = jax.jit(lambda p: model.apply(p, batch, method=by_hand))(params)
+    found = jax.jit(lambda p: model.apply(p, batch, method="act"))(params)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found.shape == (4, 5, 8)
 
 
 def test_baseline_predicts_actions_without_a_decoder():
     model, batch = mip.MipPolicy(**SMALL | {"decodes": False, "label_dim": 8}), chunk_batch(8)
-    key = jax.random.key(0)
-    params = model.init(key, batch, key, method="loss")
+    params = params_of(model, batch)
     assert "action_decoder" not in params["params"]
-    assert model.apply(params, batch, method="act").shape == (4, 5, 8)
-    np.testing.assert_array_equal(terms_of(model, params, batch)["action"], 0.0)
+    act = jax.eval_shape(lambda: model.apply(params, batch, method="act"))
+    assert act.shape == (4, 5, 8)
+    np.testing.assert_array_equal(jax.jit(terms_of(model))(params, batch)["action"], 0.0)
 
 
 def test_joint_proprioception_is_zeroed_and_flagged_on_auxiliary_rows():
     model, batch = mip.MipPolicy(**SMALL | {"proprio": "joints"}), chunk_batch()
-    key = jax.random.key(0)
-    params = model.init(key, batch, key, method="loss")
-    condition = model.apply(params, batch, method="condition_on")
+    params = params_of(model, batch)
+    condition = jax.jit(lambda p: model.apply(p, batch, method="condition_on"))(params)
     np.testing.assert_array_equal(condition[1, 6:], 0.0)
     np.testing.assert_array_equal(condition[0, 6:14], batch["proprio"][0])
     np.testing.assert_array_equal(condition[:, -1], batch["is_target"])

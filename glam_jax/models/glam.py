@@ -50,8 +50,9 @@ class Glam(nn.Module):
       alignment: "asymmetric" (GLAM): KL(q_phi, sg q_eta); "symmetric": without the stopped
         gradient, plus its mirror; "none".
       action_loss_on: whose sample the action decoder reads: "action_encoder" (GLAM) or "idm".
-      reconstruct_frames: frames per window, drawn at random, that the image term is computed
-        on; an unbiased estimate of the mean over all T frames at a fraction of the cost.
+      reconstruct_share: share of the rows, drawn at random, whose image term is computed, on
+        one frame of the window, drawn at random: an unbiased estimate of the mean over all
+        frames at a fraction of the cost.
     """
 
     modality: str
@@ -67,7 +68,7 @@ class Glam(nn.Module):
     decoder_layers: int
     alignment: str = "asymmetric"
     action_loss_on: str = "action_encoder"
-    reconstruct_frames: int = 1
+    reconstruct_share: float = 1.0
 
     def setup(self):
         for name, value, known in (
@@ -125,7 +126,7 @@ class Glam(nn.Module):
         Vector terms are sums over dimensions and means over the window's transitions. `batch`
         is a normalised window batch (`normalize.windows`). `TERM_ROWS` says which rows count.
         """
-        key_phi, key_eta, key_frame = jax.random.split(key, 3)
+        key_phi, key_eta, key_image = jax.random.split(key, 3)
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         ee, proprio = batch["ee_pose"][:, :-1], batch["proprio"][:, :-1]
@@ -145,7 +146,6 @@ class Glam(nn.Module):
         proprio_error = self.proprio_forward(proprio, z_eta) - batch["proprio_step"]
         z_decoded = z_eta if self.action_loss_on == "action_encoder" else z_phi
         terms = {
-            "image": self.image_term(batch["image"], y_BxTxY, key_frame),
             "forward_y": forward_y,
             "forward_ee": forward_ee,
             "kl_idm": kl_to_standard_normal(q_phi),
@@ -159,7 +159,9 @@ class Glam(nn.Module):
         ee_copy = batch["ee_step"] * batch["ee_step_scale"]
         # The copy baseline: what forward_* would read if nothing moved.
         metrics = {"copy_y": squared(y_next - y), "copy_ee": squared(ee_copy)}
-        return tuple({k: v.mean(axis=1) for k, v in group.items()} for group in (terms, metrics))
+        over_time = [{k: v.mean(axis=1) for k, v in d.items()} for d in (terms, metrics)]
+        image = self.image_term(batch["image"], y_BxTxY, key_image)
+        return {"image": image, **over_time[0]}, over_time[1]
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:
         """C_KL of SPEC section 2 (B, T-1), or one of its ablations."""
@@ -170,18 +172,22 @@ class Glam(nn.Module):
         return jnp.zeros(q_phi.mean.shape[:-1])
 
     def image_term(self, image_BxTxHxWxC, y_BxTxY, key) -> jax.Array:
-        """Reconstruction error summed over pixels, (B, frames): squared, or cross-entropy."""
+        """Reconstruction error summed over pixels, (B,): squared, or cross-entropy.
+
+        Rows that are not drawn are 0, and those that are stand for them in the batch's mean.
+        """
         b, t = image_BxTxHxWxC.shape[:2]
-        frames = min(self.reconstruct_frames, t)
-        order = jax.vmap(lambda k: jax.random.permutation(k, t))(jax.random.split(key, b))
-        rows, chosen = jnp.arange(b)[:, None], order[:, :frames]
-        pixels = self.pixels(image_BxTxHxWxC[rows, chosen])
-        out = self.decoder(y_BxTxY[rows, chosen].reshape(b * frames, -1)).reshape(pixels.shape)
-        if self.modality == "rgb":
-            error = (out - pixels) ** 2
-        else:
-            error = nn.softplus(out) - pixels * out
-        return error.sum(axis=(2, 3, 4))
+        count = max(1, round(b * self.reconstruct_share))
+        key_row, key_frame = jax.random.split(key)
+        rows = jax.random.permutation(key_row, b)[:count]
+        frame = jax.random.randint(key_frame, (count,), 0, t)
+        pixels = self.pixels(image_BxTxHxWxC[rows, frame])
+        out = self.decoder(y_BxTxY[rows, frame])
+        error = {
+            "rgb": lambda: (out - pixels) ** 2,
+            "mask": lambda: nn.softplus(out) - pixels * out,  # cross-entropy of logits
+        }[self.modality]()
+        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * (b / count))
 
 
 def squared(x: jax.Array) -> jax.Array:

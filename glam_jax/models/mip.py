@@ -20,8 +20,10 @@ TERM_ROWS = {"first": "all", "second": "all", "action": "target"}
 class MipNetwork(nn.Module):
     """f(a, t, c): chunk (B, K, D), time, condition (B, N) -> chunk (B, K, D).
 
-    `layers` Linear layers of `width` with LayerNorm and Mish, residual after the first. Time
-    is embedded as sin and cos of t * linspace(0, 100, 64).
+    `layers` Linear layers of `width` with LayerNorm and Mish, each but the first and the last
+    one x + Linear(Mish(LayerNorm(x))) that starts as the identity. A chunk is nearly linear in
+    the pose of the hand; without the linear way through, ten layers spend most of the training
+    on finding it. Time is embedded as sin and cos of t * linspace(0, 100, 64).
     """
 
     layers: int
@@ -33,9 +35,10 @@ class MipNetwork(nn.Module):
         angle = t * jnp.linspace(0.0, 100.0, 64)
         time = jnp.broadcast_to(jnp.concatenate([jnp.sin(angle), jnp.cos(angle)]), (b, 128))
         x = jnp.concatenate([chunk_BxKxD.reshape(b, k * d), time, condition_BxN], axis=-1)
-        x = mish(nn.LayerNorm()(nn.Dense(self.width)(x)))
+        x = nn.Dense(self.width)(x)
         for _ in range(self.layers - 2):
-            x = x + mish(nn.LayerNorm()(nn.Dense(self.width)(x)))
+            r = mish(nn.LayerNorm()(x))
+            x = x + nn.Dense(self.width, kernel_init=nn.initializers.zeros)(r)
         return nn.Dense(k * d)(x).reshape(b, k, d)
 
 

@@ -83,6 +83,14 @@ class Env:
         self._poses = make_poses(model)
         self._render = render.make_renderer(model, schema.VIEWS, image_size)
 
+    @property
+    def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest action, each (A,): joint limits (rad), gripper command 0 to 1."""
+        free = np.full(self.robot.action_dim - 1, np.inf)
+        limits = kinematics.JOINT_LIMITS if self.robot.has_actions else free
+        low, high = np.append(-np.asarray(limits), 0.0), np.append(limits, 1.0)
+        return tuple(np.tile(edge, self.task.arms).astype(np.float32) for edge in (low, high))
+
     # ---------------------------------------------------------------- dynamics
 
     def reset(self, key: jax.Array) -> EnvState:

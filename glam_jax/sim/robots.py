@@ -73,6 +73,10 @@ class Robot:
       hand_rgba, finger_rgba: looks of the hand and of the fingers.
       gains: (kp N m/rad or N/m, kv, largest torque or force) per joint of one arm.
       joints: names of the joints of one arm, without the prefix.
+      mount: adds what holds the hand; returns the body at the flange.
+      joint_targets: (action (A,), joints now) -> targets of `joints`, clipped.
+      start_joints: (tcp position (3,), rotation (3, 3)) -> `joints` there.
+      finger_gains: kp (N/m), kv and largest force (N) of each finger.
     """
 
     name: str
@@ -83,7 +87,7 @@ class Robot:
     gains: tuple[tuple[float, float, float], ...]
     joints: tuple[str, ...]
     mount: Callable[..., mujoco.MjsBody]
-    joint_targets: Callable[[jax.Array], jax.Array]
+    joint_targets: Callable[[jax.Array, jax.Array], jax.Array]
     start_joints: Callable[[jax.Array, jax.Array], jax.Array]
     finger_gains: tuple[float, float, float] = (1200.0, 120.0, 30.0)
 
@@ -96,12 +100,8 @@ class Robot:
             _add_servo(spec, prefix + finger, *self.finger_gains)
 
     def control(self, action: jax.Array, joints: jax.Array) -> jax.Array:
-        """Actuator targets of one arm for an action: (A,), (J,) now -> (J + 2,).
-
-        Joint targets that are angles without a limit are taken to the turn nearest to where
-        the joint stands; the gripper command is clipped to [0, 1].
-        """
-        target = self.joint_targets(action)
+        """Actuator targets of one arm, clipped: action (A,), joints now (J,) -> (J + 2,)."""
+        target = self.joint_targets(action, joints)
         fingers = jnp.clip(action[-1], 0.0, 1.0) * FINGER_TRAVEL
         return jnp.concatenate([target, fingers[None], fingers[None]])
 
@@ -233,7 +233,8 @@ def _mount_floating(robot, spec, prefix):
     return hand
 
 
-def _joints_of_joint_action(action):
+def _joints_of_joint_action(action, joints):
+    del joints
     limits = jnp.asarray(kinematics.JOINT_LIMITS, jnp.float32)
     return jnp.clip(action[:7], -limits, limits)
 
@@ -244,9 +245,12 @@ def _hinges_of_pose(position, rotation):
     return jnp.concatenate([position, kinematics.angles_zyx(turned)])
 
 
-def _hinges_of_pose_action(action):
+def _hinges_of_pose_action(action, joints):
     position = jnp.clip(action[:3], -1.0, 1.0)  # m, well around the workspace
-    return _hinges_of_pose(position, kinematics.matrix_from_6d(action[3:9]))
+    target = _hinges_of_pose(position, kinematics.matrix_from_6d(action[3:9]))
+    # A heading just past half a turn is reached the short way.
+    turn = jnp.mod(target[3:] - joints[3:6] + jnp.pi, 2 * jnp.pi) - jnp.pi
+    return target.at[3:].set(joints[3:6] + turn)
 
 
 def _solve_start(position, rotation):

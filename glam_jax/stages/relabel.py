@@ -24,7 +24,10 @@ def relabel(world_model: WorldModel, store: Store, path: pathlib.Path) -> np.nda
             f"relabelling: {bad} of {len(latents)} transitions got latents that are not finite"
         )
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("wb") as file:
-        np.save(file, latents, allow_pickle=False)
-    os.replace(beside, path)
+    try:
+        with beside.open("wb") as file:
+            np.save(file, latents, allow_pickle=False)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
     return latents
