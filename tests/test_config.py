@@ -1,6 +1,7 @@
 """Configs: what the argument picks, what the command line changes, and what is refused."""
 
 import pathlib
+import sys
 
 import jax
 import pytest
@@ -20,7 +21,9 @@ def from_command_line(argument="", *overrides):
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", None, "", flag_values=values)
     path = f"{LIFTING}:{argument}" if argument else str(LIFTING)
-    values(["program", f"--config={path}", *overrides])
+    with pytest.MonkeyPatch.context() as patch:  # the flag looks there for what is overridden
+        patch.setattr(sys, "argv", ["program", f"--config={path}", *overrides])
+        values(sys.argv)
     return flag.value
 
 
@@ -36,7 +39,7 @@ def test_the_argument_picks_method_and_scale():
         ("method=clam", "unknown method 'clam'; known: glam_o, glam, mip"),
         ("method=glamo", "did you mean glam_o?"),
         ("scale=fast", "unknown scale 'fast'; known: quick, standard, paper"),
-        ("scale", "'scale': expected method=NAME or scale=NAME"),
+        ("scale", "unknown scale ''; known: quick, standard, paper"),
         ("task=lifting", "'task=lifting': expected method=NAME or scale=NAME"),
         ("scale=paper", "scale=paper needs the DINOv2-S/14 encoder, which is not in this version"),
     ],

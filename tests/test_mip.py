@@ -11,7 +11,7 @@ LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 SMALL = {
     "chunk": 5, "label_dim": 3, "action_dim": 8, "decodes": True, "proprio": "ee_pose",
     "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 6, "layers": 3, "width": 16,
-    "decoder_layers": 2, "shift_pixels": 1,
+    "decoder_layers": 2, "shift_pixels": 1, "pose_noise": 0.05,
 }  # fmt: skip
 
 
@@ -84,17 +84,24 @@ def test_actions_of_auxiliary_rows_do_not_count(policy):
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
-def test_acting_is_two_network_calls_and_the_decoder(policy):
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_acting_is_two_network_calls_clipped_to_the_labels_range_and_the_decoder(policy, scale):
     model, params, batch, _ = policy
+    params = jax.tree.map(lambda leaf: leaf, params)
+    head = params["params"]["network"]
+    last = max(head, key=lambda name: int(name.split("_")[1]) if "Dense" in name else -1)
+    head[last] = jax.tree.map(lambda leaf: leaf * scale, head[last])
 
     def by_hand(module, batch):
         condition = module.condition_on(batch)
         first = module.network(jnp.zeros((4, 5, 3)), 0.0, condition)
-        return module.action_decoder(module.network(first, 0.9, condition))
+        second = module.network(jnp.clip(first, -1, 1), 0.9, condition)
+        return module.action_decoder(jnp.clip(second, -1, 1)), jnp.abs(second).max()
 
-    expected = jax.jit(lambda p: model.apply(p, batch, method=by_hand))(params)
+    expected, largest = jax.jit(lambda p: model.apply(p, batch, method=by_hand))(params)
     found = jax.jit(lambda p: model.apply(p, batch, method="act"))(params)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert (largest > 1) == (scale > 1)
     assert found.shape == (4, 5, 8)
 
 

@@ -4,6 +4,7 @@ import resource
 import signal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from random_params import random_params
@@ -50,7 +51,7 @@ def world_model(settings):
     model = pretrain.build(settings, TARGET)
     shapes = schema.window_batch_shapes(TARGET, 2, 2, 2)
     stats = normalize.statistics(episodes("target"), episodes("auxiliary"))
-    batch = inputs.windows(schema.fake_batch(shapes), stats)
+    batch = inputs.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     return pretrain.WorldModel(model, params, stats)
 
@@ -135,7 +136,7 @@ def test_an_absurd_learning_rate_names_term_and_step_and_keeps_the_last_checkpoi
     settings, store, world_model, tmp_path
 ):
     with settings.unlocked():
-        settings.pretrain.update(batch=4, learning_rate=1e30, save_every=1, steps=20)
+        settings.pretrain.update(batch=4, learning_rate=1e30, save_every=1, steps=20, warmup_steps=3)
     heldout = Store(episodes("target")[:1])
     with pytest.raises(steplog.NonFiniteLossError) as error:
         pretrain.pretrain(settings, store, heldout, world_model.stats, tmp_path)

@@ -50,6 +50,8 @@ class MipPolicy(nn.Module):
 
     Attributes:
       chunk: K. label_dim: Z, or A for the baseline. proprio: "ee_pose" or "joints".
+      pose_noise: deviation of the noise added in training to the normalised pose that the
+        policy is told, so that it also looks where the hand is.
     """
 
     chunk: int
@@ -65,6 +67,7 @@ class MipPolicy(nn.Module):
     width: int
     decoder_layers: int
     shift_pixels: int
+    pose_noise: float
 
     def setup(self):
         if self.proprio not in ("ee_pose", "joints"):
@@ -90,11 +93,16 @@ class MipPolicy(nn.Module):
         return self.action_decoder(labels) if self.decodes else labels
 
     def act(self, observation: dict) -> jax.Array:
-        """Normalised action chunk (B, K, A): h_a(f(f(0, 0, c), t*, c))."""
+        """Normalised action chunk (B, K, A): h_a(f(f(0, 0, c), t*, c)).
+
+        Predicted labels are clipped to [-1, 1], the range of the demonstrations: away from
+        them the network extrapolates, and the arm would be thrown about.
+        """
         condition = self.condition_on(observation)
         zero = jnp.zeros((condition.shape[0], self.chunk, self.label_dim))
-        first = self.network(zero, 0.0, condition)
-        return self.decode(self.network(first, T_STAR, condition))
+        first = jnp.clip(self.network(zero, 0.0, condition), -1.0, 1.0)
+        second = jnp.clip(self.network(first, T_STAR, condition), -1.0, 1.0)
+        return self.decode(second)
 
     def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Unreduced terms, each (B,): the two regressions on labels, and decoded actions.
@@ -104,10 +112,13 @@ class MipPolicy(nn.Module):
         over the chunk's real transitions; and the squared error of h_a of both predictions
         against the robot's actions, likewise.
         """
-        key_shift, key_noise = jax.random.split(key)
+        key_shift, key_noise, key_pose = jax.random.split(key, 3)
         label = batch["label"]
         image = random_shift(batch["image"], self.shift_pixels, key_shift)
-        condition = self.condition_on({**batch, "image": image})
+        blur = self.pose_noise * jax.random.normal(key_pose, batch["ee_pose"].shape)
+        condition = self.condition_on(
+            {**batch, "image": image, "ee_pose": batch["ee_pose"] + blur}
+        )
         first = self.network(jnp.zeros_like(label), 0.0, condition)
         noise = jax.random.normal(key_noise, label.shape)
         second = self.network(label + (1.0 - T_STAR) * noise, T_STAR, condition)

@@ -60,9 +60,13 @@ def uniform(key: jax.Array, low, high) -> jax.Array:
 
 
 def _sample_lifting(key):
-    """Cube on the table, hand above it somewhere near the middle."""
+    """Cube on the table, hand in the space above it.
+
+    The hand starts far and wide, so that demonstrations approach the cube from everywhere and a
+    policy that has drifted off still stands where some demonstration has been.
+    """
     cube = uniform(jax.random.fold_in(key, 0), [0.35, -0.20, -jnp.pi / 4], [0.60, 0.20, jnp.pi / 4])
-    hand = uniform(jax.random.fold_in(key, 1), [0.40, -0.05, 0.26, -0.2], [0.48, 0.05, 0.32, 0.2])
+    hand = uniform(jax.random.fold_in(key, 1), [0.38, -0.14, 0.17, -0.4], [0.52, 0.14, 0.32, 0.4])
     position = jnp.stack([cube[0], cube[1], jnp.float32(CUBE.half_size[2])])
     return Start(position[None], cube[2:], hand[None, :3], hand[3:])
 

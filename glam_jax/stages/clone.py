@@ -54,7 +54,8 @@ def make_loss(model: mip.MipPolicy, weights: dict, stats: normalize.Statistics):
 
 
 def make_act(model: mip.MipPolicy):
-    """policy(params, observation, keys) -> action chunk (B, K, A) in rad and gripper command.
+    """policy(params, observation, keys) -> action chunk (B, K, A) in rad and gripper command,
+    within the range of the demonstrated actions.
 
     `params` holds the network's parameters and the statistics: `{"params", "stats"}`.
     """
@@ -63,7 +64,8 @@ def make_act(model: mip.MipPolicy):
         del keys  # MIP acts deterministically.
         seen = inputs.observation(observation, params["stats"])
         action = model.apply(params["params"], seen, method="act")
-        return normalize.unnormalize(action, params["stats"]["action"])
+        stats = params["stats"]["action"]
+        return jnp.clip(normalize.unnormalize(action, stats), stats["min"], stats["max"])
 
     return act
 

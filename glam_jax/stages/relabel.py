@@ -1,5 +1,6 @@
 """Between the stages: the frozen world model gives every transition its latent action."""
 
+import io
 import os
 import pathlib
 
@@ -23,10 +24,14 @@ def relabel(world_model: WorldModel, store: Store, path: pathlib.Path) -> np.nda
         raise FloatingPointError(
             f"relabelling: {bad} of {len(latents)} transitions got latents that are not finite"
         )
+    whole = io.BytesIO()  # writing to a file itself, numpy overlooks a disk that is just full
+    np.save(whole, latents, allow_pickle=False)
     beside = path.with_name(f".{path.name}.part")
     try:
         with beside.open("wb") as file:
-            np.save(file, latents, allow_pickle=False)
+            file.write(whole.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
