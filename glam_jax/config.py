@@ -163,7 +163,7 @@ def _evaluate() -> ConfigDict:
     evaluate = ConfigDict()
     evaluate.trials = 50
     evaluate.first_seed = 1_000_000  # starts that no demonstration had
-    evaluate.execute = 10  # actions of a chunk carried out before deciding again
+    evaluate.execute = 20  # actions of a chunk carried out before deciding again, at most K
     evaluate.batch = 50  # worlds at a time
     evaluate.film = 9  # rollouts in the video
     return evaluate
@@ -172,8 +172,6 @@ def _evaluate() -> ConfigDict:
 def _make_quick(config: ConfigDict) -> None:
     """Minutes on two CPU cores: fewer episodes, smaller convolutions, shorter training."""
     config.data.auxiliary_episodes = 200
-    config.data.heldout_episodes = 10
-    config.replay.episodes = 10
     config.pretrain.steps = 900
     config.pretrain.evaluate_every = config.pretrain.save_every = 300
     config.clone.steps = 2000

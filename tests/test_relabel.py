@@ -136,7 +136,9 @@ def test_an_absurd_learning_rate_names_term_and_step_and_keeps_the_last_checkpoi
     settings, store, world_model, tmp_path
 ):
     with settings.unlocked():
-        settings.pretrain.update(batch=4, learning_rate=1e30, save_every=1, steps=20, warmup_steps=3)
+        settings.pretrain.update(
+            batch=4, learning_rate=1e30, save_every=1, steps=20, warmup_steps=3
+        )
     heldout = Store(episodes("target")[:1])
     with pytest.raises(steplog.NonFiniteLossError) as error:
         pretrain.pretrain(settings, store, heldout, world_model.stats, tmp_path)

@@ -116,9 +116,7 @@ class MipPolicy(nn.Module):
         label = batch["label"]
         image = random_shift(batch["image"], self.shift_pixels, key_shift)
         blur = self.pose_noise * jax.random.normal(key_pose, batch["ee_pose"].shape)
-        condition = self.condition_on(
-            {**batch, "image": image, "ee_pose": batch["ee_pose"] + blur}
-        )
+        condition = self.condition_on({**batch, "image": image, "ee_pose": batch["ee_pose"] + blur})
         first = self.network(jnp.zeros_like(label), 0.0, condition)
         noise = jax.random.normal(key_noise, label.shape)
         second = self.network(label + (1.0 - T_STAR) * noise, T_STAR, condition)
