@@ -65,7 +65,7 @@ class Command:
         """Waits until a condition holds, which must be before the end."""
         while not there():
             assert self.process.poll() is None, self.out.read_text() + self.err.read_text()
-            time.sleep(0.01)
+            time.sleep(0.05)
 
 
 def overrides(settings, prefix="config"):
