@@ -14,6 +14,7 @@ or failed run leaves the earlier dataset as it was:
     <name>.previous/   the earlier dataset, for the instant between the two renames
 """
 
+import abc
 import contextlib
 import errno
 import io
@@ -107,13 +108,13 @@ class EpisodeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(file_format=file_format or "array_record", **kwargs)
 
     @property
+    @abc.abstractmethod
     def recording(self) -> Recording:
         """Task, source and layout of the episodes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def episodes(self) -> Mapping[str, Iterable[Episode]]:
         """Split name -> episodes in order."""
-        raise NotImplementedError
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
