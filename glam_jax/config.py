@@ -95,11 +95,12 @@ def _world_model(method: str) -> ConfigDict:
 
 def _pretrain() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 4000  # updates
+    run.steps = 2000  # updates
     run.batch = 128  # windows
     run.window = 2  # T, frames of a window: T - 1 transitions
     run.target_share = 0.5  # share of rows from the target source
     run.learning_rate = 1e-3  # peak of warm-up and cosine
+    run.matrix_learning_rate = 1e-2  # the same for Linear layers, by Muon; 0: AdamW for all
     run.warmup_steps = 200
     run.weight_decay = 1e-5
     run.clip = 100.0  # largest gradient norm
@@ -130,7 +131,7 @@ def _policy() -> ConfigDict:
     policy.chunk = 20  # K, transitions predicted at once
     policy.proprio = "ee_pose"  # or joints: what the policy knows of itself
     policy.channels = (32, 32, 64)  # of the vision encoder: patches, 3 x 3, halving
-    policy.features = 384  # per view
+    policy.features = 128  # per view
     policy.hidden = 256  # of the head over both views
     policy.condition = 64  # visual dimensions of c
     policy.layers = 10  # of MIP's network
@@ -143,10 +144,11 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 6000
+    run.steps = 4000
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
+    run.matrix_learning_rate = 1e-2
     run.warmup_steps = 200
     run.weight_decay = 1e-5
     run.clip = 10.0
@@ -171,8 +173,8 @@ def _evaluate() -> ConfigDict:
 
 def _make_quick(config: ConfigDict) -> None:
     """Minutes on two CPU cores: fewer episodes, smaller convolutions, shorter training."""
-    config.data.auxiliary_episodes = 200
-    config.pretrain.steps = 900
-    config.pretrain.evaluate_every = config.pretrain.save_every = 300
-    config.clone.steps = 2000
-    config.clone.evaluate_every = config.clone.save_every = 500
+    config.data.auxiliary_episodes = 300
+    config.pretrain.steps = 400
+    config.pretrain.evaluate_every = config.pretrain.save_every = 200
+    config.clone.steps = 900
+    config.clone.evaluate_every = config.clone.save_every = 300

@@ -33,7 +33,8 @@ class ResMLP(nn.Module):
 class MLP(nn.Module):
     """A plain ReLU MLP of `layers` Linear layers, (..., D) -> (..., features).
 
-    SPEC section 2, action decoder: four layers of width 256.
+    SPEC section 2, action decoder: four layers of width 256. Biases start at 1, where most ReLUs
+    of inputs around [-1, 1] are open: like `ResMLP` it starts nearly as a linear map.
     """
 
     layers: int
@@ -43,7 +44,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x):
         for _ in range(self.layers - 1):
-            x = nn.relu(nn.Dense(self.width)(x))
+            x = nn.relu(nn.Dense(self.width, bias_init=nn.initializers.ones)(x))
         return nn.Dense(self.features)(x)
 
 

@@ -104,8 +104,11 @@ class MipPolicy(nn.Module):
         second = jnp.clip(self.network(first, T_STAR, condition), -1.0, 1.0)
         return self.decode(second)
 
-    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array, decoded_rows=slice(None)) -> tuple[dict, dict]:
         """Unreduced terms, each (B,): the two regressions on labels, and decoded actions.
+
+        Actions are decoded for `decoded_rows` alone, an index of rows, and the term of the others
+        is 0: auxiliary rows have no action to compare with, and h_a is a quarter of the work.
 
         first  = f(0, 0, c),  second = f(a + (1 - t*) e, t*, c),  e ~ N(0, I);
         0.1 [ ((first - a) / t*)^2 + ((second - a) / (1 - t*))^2 ] summed over dimensions, mean
@@ -121,16 +124,19 @@ class MipPolicy(nn.Module):
         noise = jax.random.normal(key_noise, label.shape)
         second = self.network(label + (1.0 - T_STAR) * noise, T_STAR, condition)
 
-        def per_row(error_BxKxD):
-            return jax.vmap(masked_mean)((error_BxKxD**2).sum(axis=-1), batch["valid"])
+        def per_row(error_BxKxD, valid_BxK):
+            return jax.vmap(masked_mean)((error_BxKxD**2).sum(axis=-1), valid_BxK)
 
         terms = {
-            "first": 0.1 * per_row((first - label) / T_STAR),
-            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR)),
+            "first": 0.1 * per_row((first - label) / T_STAR, batch["valid"]),
+            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR), batch["valid"]),
             "action": jnp.zeros(label.shape[0]),
         }
         if self.decodes:
-            terms["action"] = sum(
-                per_row(self.decode(guess) - batch["action"]) for guess in (first, second)
+            action, valid = batch["action"][decoded_rows], batch["valid"][decoded_rows]
+            error = sum(
+                per_row(self.decode(guess[decoded_rows]) - action, valid)
+                for guess in (first, second)
             )
+            terms["action"] = terms["action"].at[decoded_rows].set(error)
         return terms, {}

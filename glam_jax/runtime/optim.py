@@ -5,10 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from flax import struct
 
 # Leaves of these names are biases and normalisation gains: decaying them only biases the model.
 UNDECAYED = ("bias", "scale")
+
+# Iterations that orthogonalise Muon's momentum, most of its cost on CPU. Three, from AOL's
+# better start, did as well as the usual five (docs/lifting.md).
+NEWTON_SCHULZ_STEPS = 3
 
 
 @struct.dataclass
@@ -50,32 +55,62 @@ def make_optimizer(
     *,
     learning_rate: float,
     steps: int,
+    matrix_learning_rate: float = 0.0,
     warmup_steps: int = 0,
     weight_decay: float = 0.0,
     clip: float = 10.0,
 ) -> optax.GradientTransformation:
-    """AdamW after clipping the gradient's global norm, with `make_schedule`'s learning rate.
+    """AdamW after clipping the gradient's global norm, with `make_schedule`'s learning rates;
+    Linear layers' matrices by Muon (Jordan et al., 2024) where they have a rate of their own.
+
+    Muon's update is the momentum with all its singular values brought to about 1, so that the
+    rare directions of a batch are learnt as fast as the common ones.
 
     Args:
-      learning_rate: peak learning rate.
-      steps: length of the run in updates; the rate reaches 0 there.
+      learning_rate: peak learning rate of AdamW.
+      steps: length of the run in updates; the rates reach 0 there.
+      matrix_learning_rate: peak learning rate of Muon; 0 leaves everything to AdamW.
       warmup_steps: updates of linear warm-up.
       weight_decay: decoupled decay, times the learning rate; matrices and kernels only.
       clip: largest global norm of the gradient.
 
     Raises:
-      ValueError: if the warm-up is not shorter than the run, or `clip` is not positive.
+      ValueError: if the warm-up is not shorter than the run, a learning rate is negative, or
+        `clip` is not positive.
     """
     if clip <= 0:
         raise ValueError(f"clip: found {clip}, expected a positive gradient norm")
-    return optax.chain(
-        optax.clip_by_global_norm(clip),
-        optax.adamw(
-            make_schedule(learning_rate, warmup_steps, steps),
+    for name, rate in (
+        ("learning_rate", learning_rate),
+        ("matrix_learning_rate", matrix_learning_rate),
+    ):
+        if rate < 0:
+            raise ValueError(f"{name}: found {rate}, expected at least 0")
+    schedule = make_schedule(learning_rate, warmup_steps, steps)
+    if matrix_learning_rate:
+        update = optax.contrib.muon(
+            make_schedule(matrix_learning_rate, warmup_steps, steps),
+            ns_steps=NEWTON_SCHULZ_STEPS,
+            preconditioning="aol",
             weight_decay=weight_decay,
-            mask=decayed,
-        ),
-    )
+            weight_decay_mask=decayed,
+            adam_weight_decay=weight_decay,
+            adam_learning_rate=schedule,
+            muon_weight_dimension_numbers=_matrices,
+        )
+    else:
+        update = optax.adamw(schedule, weight_decay=weight_decay, mask=decayed)
+    return optax.chain(optax.clip_by_global_norm(clip), update)
+
+
+def _matrices(params: Any) -> Any:
+    """What Muon updates, as optax.contrib wants it: the kernels of Linear layers."""
+
+    def dimensions(path, leaf):
+        matrix = leaf.ndim == 2 and getattr(path[-1], "key", None) == "kernel"
+        return optax.contrib.MuonDimensionNumbers() if matrix else None
+
+    return jax.tree_util.tree_map_with_path(dimensions, params)
 
 
 def decayed(params: Any) -> Any:

@@ -43,11 +43,18 @@ def label_statistics(config: ConfigDict, labels: np.ndarray, stats: normalize.St
     return stats
 
 
-def make_loss(model: mip.MipPolicy, weights: dict, stats: normalize.Statistics):
-    """(params, batch, key) -> (scalar, terms): SPEC section 3's loss."""
+def make_loss(
+    model: mip.MipPolicy, weights: dict, stats: normalize.Statistics, target_rows: np.ndarray
+):
+    """(params, batch, key) -> (scalar, terms): SPEC section 3's loss.
+
+    `target_rows` (B,) bool: the batch's target rows, as of `pipeline.target_rows`.
+    """
+    decoded = np.flatnonzero(target_rows)
 
     def loss(params, batch, key):
-        terms, _ = model.apply(params, inputs.chunks(batch, stats), key, method="loss")
+        seen = inputs.chunks(batch, stats)
+        terms, _ = model.apply(params, seen, key, decoded, method="loss")
         return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])
 
     return loss
@@ -130,11 +137,12 @@ def clone(
         store, labels, run.batch, chunk, run.target_share, config.seed, resident
     )
     act = make_act(model)
+    target_rows = pipeline.target_rows(run.batch, run.target_share)
     ema = training.train(
         "stage 2, policy",
         config,
         run,
-        loss=make_loss(model, run.weights.to_dict(), stats),
+        loss=make_loss(model, run.weights.to_dict(), stats, target_rows),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         evaluate=lambda step, state: ee_error_mm(

@@ -40,6 +40,7 @@ def train(
     """
     optimizer = optim.make_optimizer(
         learning_rate=run.learning_rate,
+        matrix_learning_rate=run.matrix_learning_rate,
         steps=run.steps,
         warmup_steps=run.warmup_steps,
         weight_decay=run.weight_decay,
