@@ -38,7 +38,7 @@ def test_episodes_end_shortly_after_the_cube_was_held_high(robot, request):
         done = np.flatnonzero(trajectory.success)[0]
         assert done == lifted + env.task.hold_steps - 1
         assert len(trajectory.success) == done + experts.STEPS_AFTER_SUCCESS + 1
-        assert 50 <= len(trajectory.success) < experts.PLAN_STEPS
+        assert 50 <= len(trajectory.success) < env.task.plan_steps
 
 
 def test_both_robots_follow_one_plan(kinova, umi):

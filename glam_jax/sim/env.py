@@ -17,9 +17,11 @@ from glam_jax import schema
 from glam_jax.sim import kinematics, render, scenes
 from glam_jax.sim.poses import make_poses
 from glam_jax.sim.robots import FINGER_TRAVEL, ROBOTS, Robot
-from glam_jax.sim.tasks import TASKS, Start, Task
+from glam_jax.sim.tasks import TASKS
+from glam_jax.sim.tasks.task import Situation, Start, Task
 
-SIMULATOR_VERSION = f"mujoco-mjx {mujoco.__version__}"
+# Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
+SIMULATOR_VERSION = f"glam_jax simulation 2, mujoco-mjx {mujoco.__version__}"
 
 
 @flax.struct.dataclass
@@ -79,7 +81,11 @@ class Env:
         self._per_arm = joints + 2
         self._tcp_sites = [model.site(p + "tcp").id for p in self._prefixes]
         self._object_bodies = np.array([model.body(o.name).id for o in task.objects])
-        self._object_geoms = np.array([model.geom(o.name).id for o in task.objects])
+        self._object_geoms = np.flatnonzero(np.isin(model.geom_bodyid, self._object_bodies))
+        self._object_velocities = np.array(
+            [model.jnt_dofadr[model.joint(o.name).id] + np.arange(3) for o in task.objects]
+        )
+        self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
         self._render = render.make_renderer(model, schema.VIEWS, image_size)
 
@@ -107,7 +113,8 @@ class Env:
     def _start_arms(self, start: Start):
         rotation = kinematics.pointing_down(start.tcp_yaw)
         for arm in range(self.task.arms):
-            yield self.robot.start_joints(start.tcp_position[arm], rotation[arm])
+            position = start.tcp_position[arm] - self.bases[arm]
+            yield self.robot.start_joints(position, rotation[arm])
             yield jnp.full(2, FINGER_TRAVEL)
 
     def _refresh(self, data: mjx.Data) -> mjx.Data:
@@ -138,7 +145,14 @@ class Env:
 
     def _condition(self, data):
         bodies = self._object_bodies
-        return self.task.condition(data.xpos[bodies], data.xmat[bodies])
+        now = Situation(
+            position=data.xpos[bodies],
+            rotation=data.xmat[bodies],
+            velocity=data.qvel[self._object_velocities],
+            tcp_position=data.site_xpos[np.array(self._tcp_sites)],
+            opening=jnp.stack([self._opening(data, arm) for arm in range(self.task.arms)]),
+        )
+        return self.task.condition(now)
 
     # ------------------------------------------------------------ observations
 

@@ -73,9 +73,10 @@ class Robot:
       hand_rgba, finger_rgba: looks of the hand and of the fingers.
       gains: (kp N m/rad or N/m, kv, largest torque or force) per joint of one arm.
       joints: names of the joints of one arm, without the prefix.
-      mount: adds what holds the hand; returns the body at the flange.
+      mount: adds what holds the hand, standing at a base (3,) m; returns the body at the flange.
+      stands: whether it has a base at all; a floating hand moves in the world's frame.
       joint_targets: (action (A,), joints now) -> targets of `joints`, clipped.
-      start_joints: (tcp position (3,), rotation (3, 3)) -> `joints` there.
+      start_joints: (tcp position (3,) from the base, rotation (3, 3)) -> `joints` there.
       finger_gains: kp (N/m), kv and largest force (N) of each finger.
     """
 
@@ -87,13 +88,14 @@ class Robot:
     gains: tuple[tuple[float, float, float], ...]
     joints: tuple[str, ...]
     mount: Callable[..., mujoco.MjsBody]
+    stands: bool
     joint_targets: Callable[[jax.Array, jax.Array], jax.Array]
     start_joints: Callable[[jax.Array, jax.Array], jax.Array]
     finger_gains: tuple[float, float, float] = (1200.0, 120.0, 30.0)
 
-    def add(self, spec: mujoco.MjSpec, prefix: str) -> None:
-        """Add one arm to the scene; every name in it starts with `prefix`."""
-        _add_hand(self.mount(self, spec, prefix), prefix, self)
+    def add(self, spec: mujoco.MjSpec, prefix: str, base) -> None:
+        """Add one arm to the scene, its foot at `base`; every name in it starts with `prefix`."""
+        _add_hand(self.mount(self, spec, prefix, base), prefix, self)
         for joint, (kp, kv, limit) in zip(self.joints, self.gains, strict=True):
             _add_servo(spec, prefix + joint, kp, kv, limit)
         for finger in ("left_finger", "right_finger"):
@@ -158,10 +160,10 @@ def _add_hand(hand, prefix, robot):
         )
 
 
-def _mount_kinova(robot, spec, prefix):
+def _mount_kinova(robot, spec, prefix, base):
     """Base and seven links; returns the body at the flange."""
     capsule, cylinder = mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER
-    body = spec.worldbody.add_body(name=prefix + "base")
+    body = spec.worldbody.add_body(name=prefix + "base", pos=base)
     body.add_geom(
         name=prefix + "base",
         type=cylinder,
@@ -208,8 +210,9 @@ def _mount_kinova(robot, spec, prefix):
     )
 
 
-def _mount_floating(robot, spec, prefix):
+def _mount_floating(robot, spec, prefix, base):
     """A hand on three slides and three hinges through its tcp; returns the body at the flange."""
+    del base  # it floats
     slide, hinge = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
     kinds = (slide,) * 3 + (hinge,) * 3
     axes = ((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 1), (0, 1, 0), (1, 0, 0))
@@ -267,6 +270,7 @@ ROBOTS = {
         gains=((2000.0, 100.0, 105.0),) * 4 + ((500.0, 25.0, 52.0),) * 3,
         joints=tuple(f"joint_{i}" for i in range(1, 8)),
         mount=_mount_kinova,
+        stands=True,
         joint_targets=_joints_of_joint_action,
         start_joints=_solve_start,
     ),
@@ -279,6 +283,7 @@ ROBOTS = {
         gains=((2000.0, 100.0, 200.0),) * 3 + ((200.0, 10.0, 50.0),) * 3,
         joints=("x", "y", "z", "yaw", "pitch", "roll"),
         mount=_mount_floating,
+        stands=False,
         joint_targets=_hinges_of_pose_action,
         start_joints=_hinges_of_pose,
     ),

@@ -1,8 +1,8 @@
 """A scene: robot arms, a table, the task's objects and two fixed cameras, as a MuJoCo model.
 
-The world's origin is the foot of the (first) arm, z = 0 is the table's top, x points away
-from the arm. Only pads with objects and table, and objects with each other and the table,
-collide; all else is for looks.
+The world's origin is the foot of a single arm, or halfway between the feet of two; z = 0 is the
+table's top, x points away from the arm. Only pads with objects and table, and objects with each
+other and the table, collide; all else is for looks.
 """
 
 import dataclasses
@@ -22,20 +22,41 @@ _SOLREF = (0.01, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Box:
-    """A box on the table that the task is about.
+class Solid:
+    """One primitive of a thing, in the thing's frame.
 
     Attributes:
-      name: name of its body and geom.
-      half_size: half its edges (m).
+      shape: "box", "sphere" or "capsule", which all collide with each other in MJX.
+      size: half edges; radius; radius and half length along z (m).
       mass: kg.
       rgba: its colour.
+      position: of its centre (m). quaternion: w, x, y, z.
+    """
+
+    shape: str
+    size: tuple[float, ...]
+    mass: float
+    rgba: tuple[float, float, float, float]
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """A free rigid object on the table that the task is about.
+
+    Attributes:
+      name: of its body and joint; its geoms are `name`, `name_1`, `name_2`...
+      solids: what it is made of.
     """
 
     name: str
-    half_size: tuple[float, float, float]
-    mass: float
-    rgba: tuple[float, float, float, float]
+    solids: tuple[Solid, ...]
+
+
+def box(name: str, half_size: tuple[float, float, float], mass: float, rgba) -> Thing:
+    """A thing of one box: half edges in m, mass in kg."""
+    return Thing(name, (Solid("box", half_size, mass, rgba),))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +90,13 @@ CAMERAS = {
 }
 
 
-def build(robot: Robot, objects: tuple[Box, ...], arms: int = 1) -> mujoco.MjModel:
+def bases(arms: int) -> np.ndarray:
+    """Where the feet of the arms stand, (R, 3) m: at the origin, or side by side."""
+    sideways = {1: (0.0,), 2: (0.32, -0.32)}[arms]
+    return np.array([(0.0, y, 0.0) for y in sideways], np.float32)
+
+
+def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjModel:
     """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
 
     One free joint per object comes after all joints of the arms.
@@ -88,19 +115,10 @@ def build(robot: Robot, objects: tuple[Box, ...], arms: int = 1) -> mujoco.MjMod
         condim=4,
         solref=_SOLREF,
     )
-    for arm in range(arms):
-        robot.add(spec, f"arm{arm}_")
+    for arm, base in enumerate(bases(arms)):
+        robot.add(spec, f"arm{arm}_", base)
     for thing in objects:
-        body = spec.worldbody.add_body(name=thing.name, pos=(0.45, 0, thing.half_size[2]))
-        body.add_freejoint(name=thing.name)
-        body.add_geom(
-            name=thing.name,
-            type=mujoco.mjtGeom.mjGEOM_BOX,
-            size=thing.half_size,
-            mass=thing.mass,
-            rgba=thing.rgba,
-            **_OBJECT_CONTACT,
-        )
+        _add_thing(spec, thing)
     for geom in spec.geoms:
         geom.friction, geom.condim, geom.solref = _FRICTION, 4, _SOLREF
     for name, camera in CAMERAS.items():
@@ -108,6 +126,22 @@ def build(robot: Robot, objects: tuple[Box, ...], arms: int = 1) -> mujoco.MjMod
             name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
         )
     return spec.compile()
+
+
+def _add_thing(spec, thing):
+    body = spec.worldbody.add_body(name=thing.name, pos=(0.45, 0, 0.1))
+    body.add_freejoint(name=thing.name)
+    for index, solid in enumerate(thing.solids):
+        body.add_geom(
+            name=f"{thing.name}_{index}" if index else thing.name,
+            type=getattr(mujoco.mjtGeom, f"mjGEOM_{solid.shape.upper()}"),
+            size=(*solid.size, 0.0, 0.0)[:3],
+            pos=solid.position,
+            quat=solid.quaternion,
+            mass=solid.mass,
+            rgba=solid.rgba,
+            **_OBJECT_CONTACT,
+        )
 
 
 def _set_physics(spec):

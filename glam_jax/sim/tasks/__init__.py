@@ -1,0 +1,5 @@
+"""The tasks, by name."""
+
+from glam_jax.sim.tasks.lifting import LIFTING
+
+TASKS = {task.name: task for task in (LIFTING,)}
