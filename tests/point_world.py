@@ -48,7 +48,7 @@ class PointWorld:
     def proprio(self, state):
         return jnp.concatenate([state["goal"], jnp.zeros(5)])
 
-    def geoms(self, state):
+    def sight(self, state):
         return jnp.stack([state["position"], state["goal"]]), jnp.tile(jnp.eye(3), (2, 1, 1))
 
     def render(self, geoms):

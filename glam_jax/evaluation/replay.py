@@ -36,7 +36,7 @@ def replay(
       seeds: N episode seeds, one for each sequence.
       horizon: control steps T; None for the env's own, or the longest sequence if longer.
       batch: worlds simulated at a time; all N if None.
-      film: keep geom poses of this many worlds, for a video.
+      film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 
     Returns:

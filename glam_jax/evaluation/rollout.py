@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax import schema
-from glam_jax.sim.env import Env, simulation_options
+from glam_jax.sim.env import Env, Sight, simulation_options
 
 # Keeps the policy's random numbers apart from those that place the scene.
 POLICY_STREAM = 0x706F6C
@@ -23,7 +23,7 @@ Policy = Callable[[Any, dict[str, jax.Array], jax.Array], jax.Array]
 class Rollout:
     """What happened in N worlds over T control steps.
 
-    Step t of `ee_position`, `actions` and `geoms` belongs together as in an episode: the
+    Step t of `ee_position`, `actions` and `sight` belongs together as in an episode: the
     state seen before the step, and the command held during it.
 
     Attributes:
@@ -33,8 +33,8 @@ class Rollout:
       ee_position: (N, T, 3 * arms) end-effector positions in m.
       actions: (N, T, A) commands as executed, physical units.
       clipped: (N,) fraction of the action entries that had to be clipped to the bounds.
-      geoms: geom positions (F, T, G, 3) and rotations (F, T, G, 3, 3) of the first F worlds,
-        from which `video` renders; F is what `film` asked for.
+      sight: what pictures of the first F worlds follow from, arrays (F, T, ...), from which
+        `video` renders; F is what `film` asked for.
     """
 
     seeds: np.ndarray
@@ -43,7 +43,7 @@ class Rollout:
     ee_position: np.ndarray
     actions: np.ndarray
     clipped: np.ndarray
-    geoms: tuple[np.ndarray, np.ndarray]
+    sight: Sight
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -92,7 +92,7 @@ def rollout(
       horizon: control steps T; the env's own if None.
       batch: worlds simulated at a time; all N if None.
       bounds: lowest and highest action, each (A,); None leaves the policy's actions alone.
-      film: keep geom poses of this many worlds, for a video.
+      film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 
     Raises:
@@ -119,7 +119,7 @@ def rollout(
 
 def observe(env: Env, state: Any) -> dict[str, jax.Array]:
     """What a policy sees of one world: image (V, H, W, 3), ee_pose (E,), proprio (S,)."""
-    images = env.render(env.geoms(state))
+    images = env.render(env.sight(state))
     observation = {
         "image": jnp.stack([images[f"image_{view}"] for view in schema.VIEWS]),
         "ee_pose": env.ee_pose(state),
@@ -134,7 +134,7 @@ def execute_actions(env: Env, state: Any, actions_TxA: jax.Array) -> tuple[Any, 
 
     Returns:
       The state after the last action, and a record of arrays (T, ...): ee_position, action
-      and geoms before each step, success after it.
+      and sight before each step, success after it.
     """
 
     def control_step(state: Any, action: jax.Array) -> tuple[Any, dict]:
@@ -142,7 +142,7 @@ def execute_actions(env: Env, state: Any, actions_TxA: jax.Array) -> tuple[Any, 
         seen = {
             "ee_position": pose[:, :3].reshape(-1),
             "action": action,
-            "geoms": env.geoms(state),
+            "sight": env.sight(state),
         }
         state = env.step(state, action)
         return state, {**seen, "success": env.success(state)}
@@ -177,7 +177,7 @@ def run_batches(
         repetitions of the last world, whose records are dropped.
       horizon: T, steps kept of each record.
       batch: B, or None for all at once.
-      film: worlds whose geom poses are kept.
+      film: worlds whose sight is kept.
       progress: called with the number of worlds just finished.
 
     Raises:
@@ -192,10 +192,10 @@ def run_batches(
         count = min(batch, total - start)
         rows = np.minimum(np.arange(start, start + batch), total - 1)
         record = run(*(array[rows] for array in arrays))
-        geoms = record.pop("geoms")
+        sight = record.pop("sight")
         part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
         kept = min(max(film - start, 0), count)
-        part["geoms"] = jax.tree.map(lambda value: np.asarray(value[:kept, :horizon]), geoms)  # noqa: B023
+        part["sight"] = jax.tree.map(lambda value: np.asarray(value[:kept, :horizon]), sight)  # noqa: B023
         parts.append(part)
         if progress is not None:
             progress(count)
@@ -214,7 +214,7 @@ def _summary(seeds: np.ndarray, record: dict) -> Rollout:
         ee_position=record["ee_position"],
         actions=record["action"],
         clipped=record["clipped"].mean(axis=(1, 2)),
-        geoms=tuple(record["geoms"]),
+        sight=record["sight"],
     )
 
 

@@ -1,4 +1,4 @@
-"""Videos of rollouts and replays, rendered anew from the geom poses that they kept."""
+"""Videos of rollouts and replays, rendered anew from what they kept of each state."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ import numpy as np
 from glam_jax import schema
 from glam_jax.evaluation import canvas
 from glam_jax.evaluation.rollout import Rollout
-from glam_jax.sim.env import Env, make_env, simulation_options
+from glam_jax.sim.env import Env, Sight, make_env, simulation_options
 
 # Worlds rendered in one call, and seconds that a world and then the video stand still at the end.
 RENDER_BATCH = 16
@@ -79,7 +79,7 @@ def comparison_video(
     Raises:
       ValueError: if no world was filmed, or there are fewer episodes than filmed worlds.
     """
-    filmed = len(result.geoms[0])
+    filmed = len(result.sight.geom_xpos)
     if len(episodes) < filmed:
         raise ValueError(f"comparison_video: {len(episodes)} episodes for {filmed} filmed replays")
     replays = _film(env, result, size, stride)
@@ -92,19 +92,19 @@ def comparison_video(
     return write_mp4(path, frames, rate=env.control_hz / stride)
 
 
-def render_geoms(env: Env, geoms: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
+def render_sight(env: Env, sight: Sight, size: int) -> np.ndarray:
     """Both views of M states, side by side, (M, size, 2 * size, 3) uint8.
 
     Args:
-      env: the environment whose geoms these are.
-      geoms: geom positions (M, G, 3) in m and rotations (M, G, 3, 3).
+      env: the environment whose states these are.
+      sight: what their pictures follow from, arrays (M, ...).
       size: side of one view in pixels.
     """
     render = _renderer(make_env(env.task.name, env.robot.name, size))
-    count, images = len(geoms[0]), []
+    count, images = len(sight.geom_xpos), []
     for start in range(0, count, RENDER_BATCH):
         rows = np.minimum(np.arange(start, start + RENDER_BATCH), count - 1)
-        images.append(np.asarray(render(*(part[rows] for part in geoms))))
+        images.append(np.asarray(render(jax.tree.map(lambda x: x[rows], sight))))  # noqa: B023
     return np.concatenate(images)[:count]
 
 
@@ -158,18 +158,17 @@ def _encode(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
 
 def _film(env: Env, result: Rollout, size: int, stride: int) -> list[list[np.ndarray]]:
     """Marked frames of each filmed world, up to shortly after its success."""
-    places, rotations = result.geoms
-    if not len(places):
-        raise ValueError("video: the rollout kept no geoms; run it with film=1 or more")
-    horizon, linger = places.shape[1], round(LINGER * env.control_hz)
-    times = []
-    for steps in result.steps[: len(places)]:
+    filmed, horizon = result.sight.geom_xpos.shape[:2]
+    if not filmed:
+        raise ValueError("video: the rollout was not filmed; run it with film=1 or more")
+    linger, times = round(LINGER * env.control_hz), []
+    for steps in result.steps[:filmed]:
         last = min(steps + linger, horizon - 1)
         times.append(np.append(np.arange(0, last, stride), last))
-    world = np.repeat(np.arange(len(places)), [len(t) for t in times])
+    world = np.repeat(np.arange(filmed), [len(t) for t in times])
     at = np.concatenate(times)
-    images = render_geoms(env, (places[world, at], rotations[world, at]), size)
-    frames = [[] for _ in places]
+    images = render_sight(env, jax.tree.map(lambda x: x[world, at], result.sight), size)
+    frames = [[] for _ in range(filmed)]
     for index, step, image in zip(world, at, images, strict=True):
         frames[index].append(_mark(image, result, index, step))
     return frames
@@ -178,9 +177,10 @@ def _film(env: Env, result: Rollout, size: int, stride: int) -> list[list[np.nda
 def _mark(image: np.ndarray, result: Rollout, world: int, step: int) -> np.ndarray:
     """A replayed image with its step counter, and its outcome once that is known."""
     text, colour = f"seed {result.seeds[world]}  step {step}", canvas.GREY
-    if result.success[world] and step >= min(result.steps[world], result.geoms[0].shape[1] - 1):
+    last = result.sight.geom_xpos.shape[1] - 1
+    if result.success[world] and step >= min(result.steps[world], last):
         text, colour = f"{text}  success", canvas.GREEN
-    elif not result.success[world] and step == result.geoms[0].shape[1] - 1:
+    elif not result.success[world] and step == last:
         text, colour = f"{text}  failed", canvas.RED
     return canvas.caption(canvas.outline(image, colour), text, colour)
 
@@ -199,10 +199,10 @@ def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]
 
 @functools.lru_cache(maxsize=4)
 def _renderer(env: Env):
-    """The jitted renderer: geom poses of a batch of states -> (B, H, 2 * W, 3)."""
+    """The jitted renderer: `Sight` of a batch of states -> (B, H, 2 * W, 3)."""
 
-    def render(xpos, xmat):
-        images = env.render((xpos, xmat))
+    def render(sight):
+        images = env.render(sight)
         return jnp.concatenate([images[f"image_{view}"] for view in schema.VIEWS], axis=1)
 
     return jax.jit(jax.vmap(render), compiler_options=simulation_options())

@@ -5,6 +5,7 @@ Physics is MJX at 100 Hz, control 20 Hz. Jit whatever calls `step` or `render` w
 """
 
 import functools
+from typing import NamedTuple
 
 import flax.struct
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from mujoco import mjx
 
 from glam_jax import schema
-from glam_jax.sim import kinematics, render, scenes
+from glam_jax.sim import kinematics, realism, render, scenes
 from glam_jax.sim.poses import make_poses
 from glam_jax.sim.robots import FINGER_TRAVEL, ROBOTS, Robot
 from glam_jax.sim.tasks import TASKS
@@ -22,6 +23,19 @@ from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
 SIMULATOR_VERSION = f"glam_jax simulation 2, mujoco-mjx {mujoco.__version__}"
+
+
+class Sight(NamedTuple):
+    """What the pictures of one state follow from: what `Env.render` takes.
+
+    Attributes:
+      geom_xpos, geom_xmat: positions (G, 3) m and rotations (G, 3, 3) of all geoms.
+      draw: (3,) uint32, what looks and noise follow from; None in clean simulation.
+    """
+
+    geom_xpos: jax.Array
+    geom_xmat: jax.Array
+    draw: jax.Array | None = None
 
 
 @flax.struct.dataclass
@@ -33,12 +47,14 @@ class EnvState:
       step: control steps since reset, int32.
       held: control steps for which the task's condition has now held, int32.
       success: True once it has held for `task.hold_steps`; stays True.
+      real: what only a stand-in for a real robot has; None in clean simulation.
     """
 
     data: mjx.Data
     step: jax.Array
     held: jax.Array
     success: jax.Array
+    real: realism.Condition | None = None
 
 
 def simulation_options() -> dict:
@@ -71,7 +87,9 @@ class Env:
     control_hz = scenes.CONTROL_HZ
 
     def __init__(self, task: Task, robot: Robot, image_size: int):
-        self.task, self.robot, self.horizon = task, robot, task.horizon
+        self.task, self.robot, self._realism = task, robot, robot.realism
+        waits = self._realism.demonstrator.most_paused if self._realism else 0
+        self.horizon, self.plan_steps = task.horizon + waits, task.plan_steps + waits
         self.layout = schema.Layout(task.arms, image_size, robot.has_actions)
         self.action_dim = robot.action_dim * task.arms
         self.mj_model = scenes.build(robot, task.objects, task.arms)
@@ -88,6 +106,9 @@ class Env:
         self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
         self._render = render.make_renderer(model, schema.VIEWS, image_size)
+        if self._realism:
+            visual, objects = self._realism.visual, self._object_geoms
+            self._look = realism.make_look(visual, model, objects)
 
     @property
     def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -102,13 +123,16 @@ class Env:
     def reset(self, key: jax.Array) -> EnvState:
         """A new episode: scene and start pose of the hand follow from the key alone.
 
-        Both robots give the same scene and the same start pose for one key.
+        All robots give the same scene and the same start pose for one key.
         """
         start = self.task.sample(key)
         qpos = jnp.concatenate([*self._start_arms(start), _free_joints(start)])
         data = mjx.make_data(self._model).replace(qpos=qpos, ctrl=qpos[: self._model.nu])
         zero = jnp.zeros((), jnp.int32)
-        return EnvState(self._refresh(data), zero, zero, jnp.zeros((), bool))
+        real = None
+        if self._realism:
+            real = realism.start(self._realism.dynamic, jax.random.fold_in(key, 3), data.ctrl)
+        return EnvState(self._refresh(data), zero, zero, jnp.zeros((), bool), real)
 
     def _start_arms(self, start: Start):
         rotation = kinematics.pointing_down(start.tcp_yaw)
@@ -127,11 +151,14 @@ class Env:
         Args:
           action: per arm, Kinova: 7 joint targets (rad) and a gripper command in [0, 1], (A,);
             UMI: a target end-effector pose (E,). Clipped to the ranges of the actuators.
+            A stand-in for a real robot carries it out late (`realism.Dynamic.latency`).
         """
         arms = jnp.reshape(action, (self.task.arms, -1))
         joints = jnp.reshape(state.data.qpos[: self._model.nu], (self.task.arms, -1))
-        ctrl = jax.vmap(self.robot.control)(arms, joints)
-        data = state.data.replace(ctrl=jnp.ravel(ctrl))
+        ctrl, real = jnp.ravel(jax.vmap(self.robot.control)(arms, joints)), state.real
+        if self._realism:
+            ctrl, real = realism.delayed(real, ctrl)
+        data = state.data.replace(ctrl=ctrl)
 
         def substep(data, _):
             return mjx.step(self._model, data), None
@@ -141,7 +168,7 @@ class Env:
         data = self._refresh(data)
         held = jnp.where(self._condition(data), state.held + 1, 0)
         success = state.success | (held >= self.task.hold_steps)
-        return EnvState(data, state.step + 1, held, success)
+        return EnvState(data, state.step + 1, held, success, real)
 
     def _condition(self, data):
         bodies = self._object_bodies
@@ -181,23 +208,31 @@ class Env:
             parts += [joints, self._opening(data, arm)[None]]
         return jnp.concatenate(parts)
 
-    def geoms(self, state: EnvState) -> tuple[jax.Array, jax.Array]:
-        """Positions (G, 3) m and rotations (G, 3, 3) of all geoms: what `render` needs."""
-        return state.data.geom_xpos, state.data.geom_xmat
+    def sight(self, state: EnvState) -> Sight:
+        """What `render` needs of a state: small, where pictures are large."""
+        draw = None
+        if self._realism:
+            draw = jnp.append(state.real.draw, state.step.astype(jnp.uint32))
+        return Sight(state.data.geom_xpos, state.data.geom_xmat, draw)
 
-    def render(self, geoms: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+    def render(self, sight: Sight) -> dict[str, jax.Array]:
         """Images (H, W, 3) and object masks (H, W, 1) of both views, uint8, by schema name."""
-        views = self._render(*geoms)
+        look = self._look(sight.draw[:2]) if self._realism else None
+        views = self._render(sight.geom_xpos, sight.geom_xmat, look)
+        rgb = views["rgb"]
+        if self._realism:
+            noise = self._realism.visual.noise
+            rgb = realism.sensor_noise(rgb, sight.draw[:2], sight.draw[2], noise)
         is_object = jnp.isin(views["geom"], self._object_geoms)[..., None].astype(jnp.uint8)
         named = {}
         for i, view in enumerate(schema.VIEWS):
-            named[f"image_{view}"] = views["rgb"][i]
+            named[f"image_{view}"] = rgb[i]
             named[f"mask_{view}"] = is_object[i]
         return named
 
     def observe(self, state: EnvState) -> dict[str, jax.Array]:
         """What one step of an episode holds, without the action."""
-        seen = {**self.render(self.geoms(state)), "ee_pose": self.ee_pose(state)}
+        seen = {**self.render(self.sight(state)), "ee_pose": self.ee_pose(state)}
         if self.robot.has_actions:
             seen["proprio"] = self.proprio(state)
         return seen

@@ -2,7 +2,8 @@
 
 An expert plans the paths of the hands from the true start of the scene (`tasks`), with timing,
 heights and approach varied by the episode's seed, and the plan is carried out open-loop through
-`env.step`. All robots carry out the same plan for one seed.
+`env.step`. All robots carry out the same plan for one seed; the one of `kinova_real`, the
+simulated stand-in for a real arm, is driven as a person would (`human`).
 """
 
 import functools
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax import schema
-from glam_jax.sim import kinematics
-from glam_jax.sim.env import SIMULATOR_VERSION, Env, simulation_options
+from glam_jax.sim import human, kinematics
+from glam_jax.sim.env import SIMULATOR_VERSION, Env, Sight, simulation_options
 from glam_jax.sim.tasks.path import Path
 
 BATCH = 50  # worlds simulated together, always: results at other batch sizes differ in last bits
@@ -28,14 +29,14 @@ class Trajectory(NamedTuple):
 
     Attributes:
       ee_pose: (T, E), proprio: (T, S), action: (T, A) of the step that starts at each.
-      geoms: positions (T, G, 3) and rotations (T, G, 3, 3) of all geoms.
+      sight: what pictures follow from, arrays (T, ...).
       success: (T,) bool, latched.
     """
 
     ee_pose: np.ndarray
     proprio: np.ndarray
     action: np.ndarray
-    geoms: tuple[np.ndarray, np.ndarray]
+    sight: Sight
     success: np.ndarray
 
 
@@ -70,10 +71,13 @@ def _flat(actions_TxRxA):
 
 
 def _demonstrate_one(env: Env, seed: jax.Array) -> Trajectory:
-    """One demonstration, untrimmed: T is the task's `plan_steps`."""
+    """One demonstration, untrimmed: T is `env.plan_steps`."""
     key, task = jax.random.key(seed), env.task
     state = env.reset(key)
     path = task.plan(jax.random.fold_in(key, 2), task.sample(key), task.plan_steps)
+    if env.robot.realism:
+        driver = env.robot.realism.demonstrator
+        path = human.demonstrated(path, driver, jax.random.fold_in(key, 4), env.plan_steps)
     if env.robot.has_actions:
         joints = env.proprio(state).reshape(task.arms, -1)[:, :7]
         actions = _joint_actions(path, joints, env.bases)
@@ -81,7 +85,7 @@ def _demonstrate_one(env: Env, seed: jax.Array) -> Trajectory:
         actions = _pose_actions(path)
 
     def step(state, action):
-        now = (env.ee_pose(state), env.proprio(state), action, env.geoms(state), state.success)
+        now = (env.ee_pose(state), env.proprio(state), action, env.sight(state), state.success)
         return env.step(state, action), Trajectory(*now)
 
     return jax.lax.scan(step, state, actions)[1]
@@ -130,12 +134,13 @@ def _trim(trajectory: Trajectory) -> Trajectory:
     return jax.tree.map(lambda x: x[:end], trajectory)
 
 
-def render_frames(env: Env, geoms: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-    """Images and masks of frames: geoms (N, G, 3), (N, G, 3, 3) -> schema name -> (N, H, W, .)."""
-    count, parts = len(geoms[0]), []
+def render_frames(env: Env, sight: Sight) -> dict[str, np.ndarray]:
+    """Images and masks of frames: arrays (N, ...) -> schema name -> (N, H, W, .)."""
+    count, parts = len(sight.geom_xpos), []
     for first in range(0, count, FRAMES):
         index = np.minimum(np.arange(first, first + FRAMES), count - 1)
-        parts.append(jax.tree.map(np.asarray, _painter(env)(tuple(g[index] for g in geoms))))
+        frames = jax.tree.map(lambda x: x[index], sight)  # noqa: B023
+        parts.append(jax.tree.map(np.asarray, _painter(env)(frames)))
     return {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
 
 
@@ -150,8 +155,8 @@ def demonstrate(env: Env, seeds: np.ndarray) -> list[schema.Episode]:
     if not trajectories:
         return []
     lengths = [len(t.success) for t in trajectories]
-    geoms = tuple(np.concatenate([t.geoms[i] for t in trajectories]) for i in range(2))
-    images = render_frames(env, geoms)
+    sights = [t.sight for t in trajectories]
+    images = render_frames(env, jax.tree.map(lambda *parts: np.concatenate(parts), *sights))
     ends = np.cumsum(lengths)
     episodes = []
     for seed, trajectory, length, end in zip(seeds, trajectories, lengths, ends, strict=True):

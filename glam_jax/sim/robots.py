@@ -1,7 +1,8 @@
 """The robots: a Kinova Gen3 arm and a floating UMI gripper, built from primitive geoms.
 
-Both carry the same fingers and pads at the same distances, so that a grasp means the same
-for both; they differ in looks, in what holds the hand, and in what they are commanded by.
+`kinova_real` is the arm once more as the simulated stand-in for a real one (see `realism`).
+All carry the same fingers and pads at the same distances, so that a grasp means the same
+for all; they differ in looks, in what holds the hand, and in what they are commanded by.
 """
 
 import dataclasses
@@ -13,6 +14,7 @@ import mujoco
 
 from glam_jax import schema
 from glam_jax.sim import kinematics
+from glam_jax.sim.realism import STAND_IN, Realism
 
 FINGER_TRAVEL = 0.0425  # m per finger: 85 mm between the pads when fully open
 # Reflected inertia of a finger's drive, kg. With fingers as light as their geoms, contacts of
@@ -78,6 +80,8 @@ class Robot:
       joint_targets: (action (A,), joints now) -> targets of `joints`, clipped.
       start_joints: (tcp position (3,) from the base, rotation (3, 3)) -> `joints` there.
       finger_gains: kp (N/m), kv and largest force (N) of each finger.
+      armature: reflected inertia of the drives of the arm's joints, kg m^2.
+      realism: what sets a stand-in for a real robot apart; None for clean simulation.
     """
 
     name: str
@@ -92,6 +96,8 @@ class Robot:
     joint_targets: Callable[[jax.Array, jax.Array], jax.Array]
     start_joints: Callable[[jax.Array, jax.Array], jax.Array]
     finger_gains: tuple[float, float, float] = (1200.0, 120.0, 30.0)
+    armature: float = 0.05
+    realism: Realism | None = None
 
     def add(self, spec: mujoco.MjSpec, prefix: str, base) -> None:
         """Add one arm to the scene, its foot at `base`; every name in it starts with `prefix`."""
@@ -190,7 +196,7 @@ def _mount_kinova(robot, spec, prefix, base):
             axis=(0, 0, 1),
             range=(-limit, limit),
             limited=bool(i % 2),
-            armature=0.05,
+            armature=robot.armature,
         )
         if i in _LINK_CAPSULES:
             end, radius = _LINK_CAPSULES[i]
@@ -260,31 +266,40 @@ def _solve_start(position, rotation):
     return kinematics.inverse(position, rotation, kinematics.POSTURE, iterations=100)
 
 
-ROBOTS = {
-    "kinova": Robot(
-        name="kinova",
-        has_actions=True,
-        action_dim=schema.ACTION_DIM,
-        hand_rgba=(0.78, 0.78, 0.8, 1.0),
-        finger_rgba=(0.1, 0.1, 0.1, 1.0),
-        gains=((2000.0, 100.0, 105.0),) * 4 + ((500.0, 25.0, 52.0),) * 3,
-        joints=tuple(f"joint_{i}" for i in range(1, 8)),
-        mount=_mount_kinova,
-        stands=True,
-        joint_targets=_joints_of_joint_action,
-        start_joints=_solve_start,
-    ),
-    "umi": Robot(
-        name="umi",
-        has_actions=False,
-        action_dim=schema.EE_DIM,
-        hand_rgba=(0.97, 0.97, 0.97, 1.0),
-        finger_rgba=(1.0, 0.45, 0.05, 1.0),
-        gains=((2000.0, 100.0, 200.0),) * 3 + ((200.0, 10.0, 50.0),) * 3,
-        joints=("x", "y", "z", "yaw", "pitch", "roll"),
-        mount=_mount_floating,
-        stands=False,
-        joint_targets=_hinges_of_pose_action,
-        start_joints=_hinges_of_pose,
-    ),
-}
+_KINOVA = Robot(
+    name="kinova",
+    has_actions=True,
+    action_dim=schema.ACTION_DIM,
+    hand_rgba=(0.78, 0.78, 0.8, 1.0),
+    finger_rgba=(0.1, 0.1, 0.1, 1.0),
+    gains=((2000.0, 100.0, 105.0),) * 4 + ((500.0, 25.0, 52.0),) * 3,
+    joints=tuple(f"joint_{i}" for i in range(1, 8)),
+    mount=_mount_kinova,
+    stands=True,
+    joint_targets=_joints_of_joint_action,
+    start_joints=_solve_start,
+)
+_KINOVA_REAL = dataclasses.replace(
+    _KINOVA,
+    name="kinova_real",
+    hand_rgba=(*STAND_IN.visual.hand, 1.0),
+    finger_rgba=(*STAND_IN.visual.finger, 1.0),
+    gains=STAND_IN.dynamic.gains,
+    finger_gains=STAND_IN.dynamic.finger_gains,
+    armature=STAND_IN.dynamic.armature,
+    realism=STAND_IN,
+)
+_UMI = Robot(
+    name="umi",
+    has_actions=False,
+    action_dim=schema.EE_DIM,
+    hand_rgba=(0.97, 0.97, 0.97, 1.0),
+    finger_rgba=(1.0, 0.45, 0.05, 1.0),
+    gains=((2000.0, 100.0, 200.0),) * 3 + ((200.0, 10.0, 50.0),) * 3,
+    joints=("x", "y", "z", "yaw", "pitch", "roll"),
+    mount=_mount_floating,
+    stands=False,
+    joint_targets=_hinges_of_pose_action,
+    start_joints=_hinges_of_pose,
+)
+ROBOTS = {robot.name: robot for robot in (_KINOVA, _KINOVA_REAL, _UMI)}

@@ -67,6 +67,14 @@ class Camera:
     target: tuple[float, float, float]
     field_of_view: float
 
+    def moved(self, position, target) -> "Camera":
+        """The camera that stands by `position` (3,) and looks by `target` (3,) m beside it."""
+        return dataclasses.replace(
+            self,
+            position=tuple(np.add(self.position, position)),
+            target=tuple(np.add(self.target, target)),
+        )
+
     def quaternion(self) -> np.ndarray:
         """Orientation (w, x, y, z) of MuJoCo's camera frame: looks along -z, y is up."""
         back = np.subtract(self.position, self.target)
@@ -101,7 +109,7 @@ def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjM
 
     One free joint per object comes after all joints of the arms.
     """
-    spec = mujoco.MjSpec()
+    spec, realism = mujoco.MjSpec(), robot.realism
     _set_physics(spec)
     spec.worldbody.add_geom(
         name="table",
@@ -119,9 +127,14 @@ def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjM
         robot.add(spec, f"arm{arm}_", base)
     for thing in objects:
         _add_thing(spec, thing)
+    sliding, *rest = _FRICTION
+    sliding = sliding * (realism.dynamic.friction if realism else 1.0)
     for geom in spec.geoms:
-        geom.friction, geom.condim, geom.solref = _FRICTION, 4, _SOLREF
+        geom.friction, geom.condim, geom.solref = (sliding, *rest), 4, _SOLREF
     for name, camera in CAMERAS.items():
+        if realism:
+            visual = realism.visual
+            camera = camera.moved(visual.camera_position[name], visual.camera_target[name])
         spec.worldbody.add_camera(
             name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
         )
