@@ -23,14 +23,13 @@ from tqdm import tqdm
 from glam_jax import contact_sheet, parts
 from glam_jax import episodes as dataset
 from glam_jax.recording import DataError, Recording, check_episode
-from glam_jax.schema import Episode, Layout
+from glam_jax.schema import Episode, Layout, title
 
-# (split, has actions) -> first seed; the seeds of evaluation start at 1,000,000.
+# Split -> source -> first seed: no two sources demonstrate the same scenes. The seeds of
+# evaluation start at 1,000,000.
 FIRST_SEED = {
-    ("train", True): 0,
-    ("train", False): 100_000,
-    ("heldout", True): 900_000,
-    ("heldout", False): 950_000,
+    "train": {"kinova": 0, "umi": 100_000, "kinova_real": 200_000},
+    "heldout": {"kinova": 900_000, "kinova_real": 925_000, "umi": 950_000},
 }
 LEAST_SUCCESS_RATE = 0.5
 _ATTEMPTS_TO_JUDGE = 10
@@ -80,15 +79,19 @@ def collect(
       make_expert: (task, source, image_size) -> `Expert`.
 
     Returns:
-      A report: `dataset` (folder), `episodes` and `recorded` (split -> number that it holds,
-      and that this call added), `success_rate` of the expert (split -> fraction), `seconds`.
+      A report: `source` (its title), `dataset` (folder), `episodes` and `recorded` (split ->
+      number that it holds, and that this call added), `success_rate` of the expert (split ->
+      fraction), `seconds`.
 
     Raises:
+      ValueError: for an unknown source; lists the known ones.
       DataError: if the dataset there is damaged, of another kind or by another simulator.
       RuntimeError: if fewer than half of the demonstrations succeed.
       OSError: if the disk is full; what was there stays.
     """
     began = time.monotonic()
+    if source not in (known := FIRST_SEED["train"]):
+        raise ValueError(f"unknown source {source!r}; known: {', '.join(sorted(known))}")
     expert = make_expert(task, source, image_size)
     recording = Recording(task, source, expert.layout)
     folder = dataset.recover(root, recording)
@@ -97,6 +100,7 @@ def collect(
     if held != goal:
         _extend(expert, recording, root, held, goal, progress)
     return {
+        "source": title(source),
         "dataset": str(folder),
         "episodes": goal,
         "recorded": {split: goal[split] - held[split] for split in goal},
@@ -126,7 +130,7 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, 
 
 
 def _first(recording: Recording, split: str) -> int:
-    return FIRST_SEED[split, recording.layout.has_actions]
+    return FIRST_SEED[split][recording.source]
 
 
 def _next_seed(folder: Path, recording: Recording, split: str) -> int:
@@ -144,8 +148,8 @@ def _record(
     version = last.simulator_version if last else None
     seed = _next_seed(folder, recording, split)
     found, attempts, successes = [], 0, 0
-    title = f"collecting {recording.task} {recording.source} {split}"
-    with tqdm(total=goal, desc=title, unit="episode", disable=not progress) as bar:
+    name = f"collecting {recording.task} {title(recording.source)} {split}"
+    with tqdm(total=goal, desc=name, unit="episode", disable=not progress) as bar:
         while successes < goal:
             part = parts.find(partial, split, seed)
             if part is None:
@@ -201,7 +205,7 @@ def main(_):
 
 if __name__ == "__main__":
     config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
-    flags.DEFINE_string("source", None, "Who demonstrates: kinova, umi.")
+    flags.DEFINE_string("source", None, "Who demonstrates: " + ", ".join(FIRST_SEED["train"]))
     flags.DEFINE_integer("episodes", None, "Successful training episodes wanted.", lower_bound=1)
     flags.mark_flags_as_required(["config", "source", "episodes"])
     app.run(main)

@@ -11,6 +11,14 @@ from ml_collections import ConfigDict
 METHODS = ("glam_o", "glam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
+# Task -> source with robot actions by default, on which policies are evaluated.
+TARGETS = {
+    "lifting": "kinova",
+    "pick_place": "kinova_real",
+    "knock_down": "kinova_real",
+    "stack_two": "kinova",
+    "stack_three": "kinova",
+}
 
 
 def parse_argument(argument: str) -> dict[str, str]:
@@ -39,7 +47,13 @@ def parse_argument(argument: str) -> dict[str, str]:
 
 
 def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked."""
+    """The config of a task, with every key present, locked.
+
+    Raises:
+      ValueError: an unknown task, or a wrong argument (`parse_argument`).
+    """
+    if task not in TARGETS:
+        raise ValueError(f"unknown task {task!r}; known: {', '.join(TARGETS)}")
     chosen = parse_argument(argument)
     config = ConfigDict()
     config.task = task
@@ -48,29 +62,31 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.seed = 0  # initial parameters, batches and noise of training
     config.image_size = 64  # side of the square images, pixels
 
-    config.data = _data()
+    config.data = _data(TARGETS[task])
     config.world_model = _world_model(config.method)
     config.pretrain = _pretrain()
     config.policy = _policy()
     config.clone = _clone()
     config.evaluate = _evaluate()
-    config.replay = ConfigDict({"episodes": 20})  # held-out episodes of each source
+    config.replay = _replay()
     if config.scale == "quick":
         _make_quick(config)
     if config.method == "mip":
-        config.data.auxiliary_episodes = 0
+        for source in config.data.auxiliary:
+            config.data.auxiliary[source] = 0
         config.clone.target_share = 1.0
         config.clone.weights.action = 0.0  # its labels are the actions
     return config.lock()
 
 
-def _data() -> ConfigDict:
+def _data(target: str) -> ConfigDict:
     data = ConfigDict()
     data.root = "runs/data"  # datasets are made here, or read if they are there
-    data.target = "kinova"  # source with robot actions
-    data.auxiliary = "umi"  # source without
+    data.target = target  # source with robot actions: kinova or kinova_real, both simulated
     data.target_episodes = 100
-    data.auxiliary_episodes = 400
+    # Source -> episodes that are used without actions, 0 to leave it out. A row of a batch that
+    # is no target row is a window of any of them, each equally likely.
+    data.auxiliary = ConfigDict({"umi": 400, "kinova": 0, "kinova_real": 0})
     data.heldout_episodes = 20  # of each source, never trained on
     data.resident_bytes = 8 << 30  # larger data is streamed instead of kept on the device
     return data
@@ -171,9 +187,16 @@ def _evaluate() -> ConfigDict:
     return evaluate
 
 
+def _replay() -> ConfigDict:
+    replay = ConfigDict()
+    replay.episodes = 20  # held-out episodes of each source
+    replay.robot = "target"  # whose actions are carried out: the target itself, or kinova
+    return replay
+
+
 def _make_quick(config: ConfigDict) -> None:
     """Minutes on two CPU cores: fewer episodes, smaller convolutions, shorter training."""
-    config.data.auxiliary_episodes = 300
+    config.data.auxiliary.umi = 300
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200
     config.clone.steps = 900

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from glam_jax.schema import VIEWS, Episode
+from glam_jax.schema import VIEWS, Episode, title
 
 _OUTLINE = (255, 0, 255)
 _FRAMES = 10
@@ -22,7 +22,7 @@ def save(episodes: Sequence[Episode], path: str | Path) -> None:
         frames = np.linspace(0, len(episode) - 1, _FRAMES).round().astype(int)
         axis.imshow(strip(episode, view, frames))
         axis.set_title(
-            f"{episode.task}, {episode.source}, seed {episode.seed}, {view}: "
+            f"{episode.task}, {title(episode.source)}, seed {episode.seed}, {view}: "
             f"steps 0 to {len(episode) - 1}",
             fontsize=9,
         )

@@ -15,8 +15,9 @@ from glam_jax import episodes as dataset
 from glam_jax.evaluation import intervals, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.runtime import writer
-from glam_jax.schema import Episode, Layout
+from glam_jax.schema import Episode, Layout, title
 from glam_jax.sim import env as simulation
+from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages import clone, pretrain, relabel
 from glam_jax.store import Store
 from glam_jax.workdir import Workdir
@@ -52,11 +53,43 @@ def layout_of(config: ConfigDict) -> Layout:
 
 
 def sources(config: ConfigDict) -> dict[str, int]:
-    """Source -> training episodes, the target first."""
-    wanted = {config.data.target: config.data.target_episodes}
-    if config.data.auxiliary_episodes:
-        wanted[config.data.auxiliary] = config.data.auxiliary_episodes
-    return wanted
+    """Source -> training episodes, the target first, then the auxiliary ones by name.
+
+    Raises:
+      ValueError: a source that is not known, a target without robot actions, or one that is
+        its own auxiliary source.
+    """
+    target, auxiliary = config.data.target, config.data.auxiliary
+    used = {source: auxiliary[source] for source in sorted(auxiliary) if auxiliary[source]}
+    for source in (target, *auxiliary):
+        if source not in ROBOTS:
+            raise ValueError(f"unknown source {source!r}; known: {', '.join(sorted(ROBOTS))}")
+    check_has_actions(target, "data.target")
+    if target in used:
+        raise ValueError(
+            f"data.auxiliary.{target} is {used[target]}, but {target} is the target; "
+            f"set it to 0, or ask for more in data.target_episodes"
+        )
+    return {target: config.data.target_episodes} | used
+
+
+def check_has_actions(source: str, key: str) -> None:
+    """Raises ValueError unless a source is a robot's that is commanded in joint targets."""
+    able = sorted(name for name, robot in ROBOTS.items() if robot.has_actions)
+    if source not in able:
+        raise ValueError(f"{key} is {source!r}; expected one with actions: {', '.join(able)}")
+
+
+def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
+    """The robot that decoded actions are replayed on: the one asked for, or the config's.
+
+    Raises:
+      ValueError: it is not commanded in joint targets.
+    """
+    robot = asked or config.replay.robot
+    robot = config.data.target if robot == "target" else robot
+    check_has_actions(robot, "replay.robot")
+    return robot
 
 
 def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
@@ -70,6 +103,7 @@ def gather(config: ConfigDict) -> Data:
     """Records what is missing of the data, and reads it.
 
     Raises:
+      ValueError: see `sources`.
       DataError: see `collect.collect` and `episodes.read`.
     """
     train = {}
@@ -201,7 +235,8 @@ def describe(config: ConfigDict, workdir: Workdir) -> dict:
         "method": config.method,
         "scale": config.scale,
         "seed": config.seed,
-        "target": config.data.target,
+        "target": title(config.data.target),
+        "sources": {title(source): count for source, count in sources(config).items()},
         "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
         "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -244,7 +279,7 @@ def table(results: dict) -> str:
     # A score that no trial has is null in results.json.
     smooth = {k: results[f"{k}_smoothness"] or float("nan") for k in ("jerk", "fft")}
     rows = {
-        "run": "{task}, {method}, {scale}, seed {seed}".format(**results),
+        "run": "{task} by {target}, {method}, {scale}, seed {seed}".format(**results),
         "success": f"{rate}, {interval}",
         "smoothness": f"jerk {smooth['jerk']:.2f}, fft {smooth['fft']:.3f}",
     }

@@ -1,10 +1,11 @@
 """What one dataset holds, and the check that an episode is what it should be."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
-from glam_jax.schema import SCHEMA_VERSION, TARGET_ONLY, Episode, Layout
+from glam_jax.schema import EE_DIM, SCHEMA_VERSION, TARGET_ONLY, Episode, Layout
 
 
 class DataError(ValueError):
@@ -61,6 +62,26 @@ def check_episode(episode: Episode, recording: Recording, place: str) -> None:
                 f"expected {dtype} {(length, *shape)}"
             )
         _check_values(name, array, place)
+
+
+def check_together(episodes: Sequence[Episode]) -> None:
+    """Raises DataError where an episode's task or number of arms is not that of the first.
+
+    Sources can be learned from together only if they do the same with as many hands.
+    """
+    first = episodes[0]
+    expected = {"task": first.task, "number of arms": _arms(first)}
+    for episode in episodes:
+        for key, found in (("task", episode.task), ("number of arms", _arms(episode))):
+            if found != expected[key]:
+                raise DataError(
+                    f"source {episode.source}, episode of seed {episode.seed}: {key} is {found!r}, "
+                    f"expected {expected[key]!r} as in source {first.source}"
+                )
+
+
+def _arms(episode: Episode) -> int:
+    return episode.steps["ee_pose"].shape[-1] // EE_DIM
 
 
 def check_names(found: set[str], expected: set[str], place: str) -> None:

@@ -31,6 +31,14 @@ ACTION_DIM = 8
 # Keys that only a target source has; an auxiliary dataset does not contain them.
 TARGET_ONLY = ("action", "proprio")
 
+# Sources whose bare name would mislead -> how they are called wherever a person reads it.
+_TITLES = {"kinova_real": "kinova_real (simulated stand-in)"}
+
+
+def title(source: str) -> str:
+    """What to call a source or robot in captions, tables and reports."""
+    return _TITLES.get(source, source)
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:

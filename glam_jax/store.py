@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from glam_jax.recording import check_together
 from glam_jax.schema import EE_DIM, TARGET_ONLY, VIEWS, Episode, Layout
 
 MODALITIES = ("rgb", "mask")
@@ -13,6 +14,9 @@ _STORED_AS = {"rgb": "image", "mask": "mask"}
 
 class Store:
     """Frames of all sources, flattened: N frames of M episodes.
+
+    Auxiliary episodes are used without actions and joints, whether they were recorded with them
+    or not.
 
     Attributes:
       layout: layout of the target source.
@@ -33,6 +37,7 @@ class Store:
         """Copies the episodes; each image is held once.
 
         Raises:
+          DataError: for episodes of different tasks or numbers of arms.
           ValueError: without target episodes, for an unknown modality, or for arrays whose
             shape is not that of the first episode.
         """
@@ -41,6 +46,7 @@ class Store:
         if unknown := set(modalities) - set(MODALITIES):
             raise ValueError(f"unknown modalities {sorted(unknown)}, known: {MODALITIES}")
         episodes = [*target, *auxiliary]
+        check_together(episodes)
         first = target[0].steps
         size, arms = first["image_front"].shape[1], first["ee_pose"].shape[1] // EE_DIM
         self.layout = Layout(arms=arms, image_size=size, has_actions=True)

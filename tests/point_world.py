@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax.schema import Layout
+from glam_jax.sim.env import Sight
 
 # Metres moved at most in a control step, and the distance that counts as reached.
 STRIDE, REACHED = 0.04, 0.005
@@ -49,11 +50,12 @@ class PointWorld:
         return jnp.concatenate([state["goal"], jnp.zeros(5)])
 
     def sight(self, state):
-        return jnp.stack([state["position"], state["goal"]]), jnp.tile(jnp.eye(3), (2, 1, 1))
+        places = jnp.stack([state["position"], state["goal"]])
+        return Sight(places, jnp.tile(jnp.eye(3), (2, 1, 1)))
 
-    def render(self, geoms):
+    def render(self, sight):
         side = self.layout.image_size
-        level = jnp.clip(jnp.round(geoms[0][0] * 255), 0, 255).astype(jnp.uint8)
+        level = jnp.clip(jnp.round(sight.geom_xpos[0] * 255), 0, 255).astype(jnp.uint8)
         return {
             "image_front": jnp.full((side, side, 3), level[0]),
             "image_overhead": jnp.full((side, side, 3), level[1]),

@@ -5,6 +5,7 @@ import pytest
 
 from glam_jax import collect, contact_sheet, episodes, parts, schema
 from glam_jax.recording import DataError, Recording
+from glam_jax.sim.robots import ROBOTS
 
 LAYOUT = schema.Layout(arms=1, image_size=8, has_actions=True)
 RECORDING = Recording("lifting", "kinova", LAYOUT)
@@ -131,9 +132,17 @@ def test_a_broken_demonstration_is_named(tmp_path):
         run(tmp_path, 4, demonstrator=Broken())
 
 
-def test_auxiliary_seeds_have_their_own_ranges():
-    first = collect.FIRST_SEED
-    assert len(set(first.values())) == 4 and max(first.values()) < 1_000_000
+def test_every_source_has_its_own_seeds():
+    first = sorted(seed for of_split in collect.FIRST_SEED.values() for seed in of_split.values())
+    assert np.diff(first).min() >= 25_000 and 1_000_000 - first[-1] >= 25_000
+    for of_split in collect.FIRST_SEED.values():
+        assert set(of_split) == set(ROBOTS)
+
+
+def test_an_unknown_source_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="unknown source 'panda'; known: kinova, kinova_real, umi"):
+        collect.collect("lifting", "panda", 1, 1, 8, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_parts_hold_what_was_given(tmp_path):

@@ -8,8 +8,9 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import collect, config, schema
+from glam_jax import collect, config, experiment, schema
 from glam_jax.models import glam, mip
+from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages import clone, pretrain
 
 LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
@@ -83,20 +84,86 @@ def test_the_method_decides_what_the_world_model_sees(method, modality):
     assert config.make("lifting", f"method={method}").world_model.modality == modality
 
 
+@pytest.mark.parametrize("task", sorted(config.TARGETS))
+def test_every_task_has_a_target_with_actions_and_umi_beside_it(task):
+    made = config.make(task)
+    used = experiment.sources(made)
+    assert used == {config.TARGETS[task]: 100, "umi": 400}
+    assert set(made.data.auxiliary) == set(ROBOTS)
+
+
+def test_any_combination_of_sources_can_be_asked_for():
+    made = from_command_line(
+        "",
+        "--config.data.target=kinova_real",
+        "--config.data.auxiliary.umi=30",
+        "--config.data.auxiliary.kinova=20",
+    )
+    assert list(experiment.sources(made).items()) == [
+        ("kinova_real", 100),
+        ("kinova", 20),
+        ("umi", 30),
+    ]
+    swapped = from_command_line("", "--config.data.auxiliary.kinova_real=5")
+    assert experiment.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
+    assert experiment.sources(config.make("lifting", "method=mip")) == {"kinova": 100}
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (("target=panda",), "unknown source 'panda'; known: kinova, kinova_real, umi"),
+        (("target=umi",), "data.target is 'umi'; expected one with actions: kinova, kinova_real"),
+        (("auxiliary.kinova=5",), "data.auxiliary.kinova is 5, but kinova is the target"),
+    ],
+)
+def test_sources_that_do_not_fit_are_refused(overrides, message):
+    made = from_command_line("", *(f"--config.data.{value}" for value in overrides))
+    with pytest.raises(ValueError, match=message):
+        experiment.sources(made)
+
+
+def test_an_unknown_task_or_auxiliary_source_is_refused():
+    with pytest.raises(ValueError, match="unknown task 'juggling'; known: lifting, pick_place"):
+        config.make("juggling")
+    with pytest.raises(AttributeError, match="panda"):
+        from_command_line("", "--config.data.auxiliary.panda=5")
+
+
+@pytest.mark.parametrize(
+    "target, robot, asked, expected",
+    [
+        ("kinova", "target", None, "kinova"),
+        ("kinova_real", "target", None, "kinova_real"),
+        ("kinova_real", "kinova", None, "kinova"),
+        ("kinova", "target", "kinova_real", "kinova_real"),
+    ],
+)
+def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, asked, expected):
+    made = config.make("lifting")
+    made.data.target, made.replay.robot = target, robot
+    assert experiment.replay_robot(made, asked) == expected
+
+
+def test_replay_needs_a_robot_with_actions():
+    with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
+        experiment.replay_robot(config.make("lifting"), "umi")
+
+
 def test_mip_learns_from_target_actions_alone():
     made = config.make("lifting", "method=mip")
-    assert made.data.auxiliary_episodes == 0 and made.clone.target_share == 1.0
+    assert not any(made.data.auxiliary.values()) and made.clone.target_share == 1.0
     assert made.clone.weights.action == 0.0
 
 
 def test_standard_is_the_papers_data_and_modules():
     made = config.make("lifting")
-    assert (made.data.target_episodes, made.data.auxiliary_episodes) == (100, 400)
+    assert (made.data.target_episodes, made.data.auxiliary.umi) == (100, 400)
     model, policy = made.world_model, made.policy
     assert (model.latent, model.visual, model.width, model.decoder_layers) == (8, 128, 256, 4)
     assert (model.posterior_blocks, model.forward_blocks, model.proprio_blocks) == (5, 4, 5)
     assert (policy.chunk, policy.layers, policy.width, policy.decoder_layers) == (20, 10, 256, 4)
-    assert (policy.features, policy.hidden, policy.condition) == (384, 256, 64)
+    assert (policy.hidden, policy.condition) == (256, 64)
 
 
 @pytest.mark.parametrize("method", config.METHODS)
@@ -116,4 +183,5 @@ def test_every_config_describes_its_models(method, scale):
 
 def test_no_demonstration_has_a_start_of_the_evaluation():
     evaluated = config.make("lifting").evaluate.first_seed
-    assert evaluated - max(collect.FIRST_SEED.values()) > 10_000
+    for first in collect.FIRST_SEED.values():
+        assert evaluated - max(first.values()) > 10_000

@@ -13,7 +13,7 @@ from glam_jax.sim.robots import ROBOTS
 
 WORLDS, STEPS = 4, 30
 SEEDS = np.arange(WORLDS, dtype=np.uint32)
-both_robots = pytest.mark.parametrize("robot", sorted(ROBOTS))
+every_robot = pytest.mark.parametrize("robot", sorted(ROBOTS))
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def over_time(action):
     ("arguments", "message"),
     [
         (("juggling", "kinova"), "unknown task 'juggling'; known: lifting"),
-        (("lifting", "panda"), "unknown robot 'panda'; known: kinova, umi"),
+        (("lifting", "panda"), "unknown robot 'panda'; known: kinova, kinova_real, umi"),
         (("lifting", "umi", 2), "image_size"),
     ],
 )
@@ -67,7 +67,7 @@ def test_make_env_gives_the_same_object():
     assert make_env("lifting", "umi") is make_env("lifting", "umi")
 
 
-@both_robots
+@every_robot
 def test_reset_depends_on_the_seed_alone(robot):
     _, reset, _ = compiled(robot)
     batch, alone = reset(SEEDS), reset(SEEDS[2:3])
@@ -77,15 +77,16 @@ def test_reset_depends_on_the_seed_alone(robot):
     assert not np.any(batch.step)
 
 
-def test_robots_start_alike():
-    (kinova, reset_kinova, _), (umi, reset_umi, _) = compiled("kinova"), compiled("umi")
-    ours, theirs = reset_kinova(SEEDS), reset_umi(SEEDS)
+@pytest.mark.parametrize("robot", ["kinova_real", "umi"])
+def test_robots_start_alike(robot):
+    (kinova, reset_kinova, _), (env, reset, _) = compiled("kinova"), compiled(robot)
+    ours, theirs = reset_kinova(SEEDS), reset(SEEDS)
     np.testing.assert_array_equal(ours.data.qpos[:, -7:], theirs.data.qpos[:, -7:])
-    pose, other = jax.vmap(kinova.ee_pose)(ours), jax.vmap(umi.ee_pose)(theirs)
+    pose, other = jax.vmap(kinova.ee_pose)(ours), jax.vmap(env.ee_pose)(theirs)
     np.testing.assert_allclose(pose, other, atol=1e-3)
 
 
-@both_robots
+@every_robot
 def test_holding_still_stays_still(robot):
     env, reset, roll = compiled(robot)
     start = reset(SEEDS)
@@ -96,7 +97,7 @@ def test_holding_still_stays_still(robot):
     np.testing.assert_array_equal(end.step, STEPS)
 
 
-@both_robots
+@every_robot
 def test_a_commanded_pose_is_reached(robot):
     env, reset, roll = compiled(robot)
     start = reset(SEEDS)
@@ -115,7 +116,7 @@ def test_a_commanded_pose_is_reached(robot):
     np.testing.assert_allclose(poses[-1, :, 3:], target[:, 3:], atol=2e-2)
 
 
-@both_robots
+@every_robot
 def test_same_actions_give_the_same_bits_and_wild_ones_are_clipped(robot):
     env, reset, roll = compiled(robot)
     start = reset(SEEDS)
@@ -165,15 +166,14 @@ def _renders_of_cubes(robot):
     start = jax.tree.map(lambda x: np.array(x[0]), reset(SEEDS))
     places = [(x, y, a) for x in (0.35, 0.475, 0.6) for y in (-0.2, 0.0, 0.2) for a in (0, 0.785)]
     cube = env.mj_model.geom("cube").id
-    xpos = np.tile(start.data.geom_xpos, (len(places), 1, 1))
-    xmat = np.tile(start.data.geom_xmat, (len(places), 1, 1, 1))
+    sight = jax.tree.map(lambda x: np.array([x] * len(places)), env.sight(start))
     for i, (x, y, a) in enumerate(places):
-        xpos[i, cube] = x, y, 0.025
-        xmat[i, cube] = np.asarray(kinematics.turn_about_z(jnp.float32(a)))
-    return jax.jit(jax.vmap(env.render), compiler_options=simulation_options())((xpos, xmat))
+        sight.geom_xpos[i, cube] = x, y, 0.025
+        sight.geom_xmat[i, cube] = np.asarray(kinematics.turn_about_z(jnp.float32(a)))
+    return jax.jit(jax.vmap(env.render), compiler_options=simulation_options())(sight)
 
 
-@both_robots
+@every_robot
 @pytest.mark.parametrize("view", ["front", "overhead"])
 def test_cube_is_at_least_five_pixels_wide_everywhere(robot, view):
     masks = np.asarray(_cached_renders(robot)[f"mask_{view}"])[..., 0]
@@ -187,7 +187,7 @@ def test_cube_is_at_least_five_pixels_wide_everywhere(robot, view):
 _cached_renders = functools.lru_cache(maxsize=None)(_renders_of_cubes)
 
 
-@both_robots
+@every_robot
 def test_mask_is_where_the_red_cube_is(robot):
     views = _cached_renders(robot)
     for view in ("front", "overhead"):
@@ -198,11 +198,11 @@ def test_mask_is_where_the_red_cube_is(robot):
         assert (red & mask).sum() > 0.95 * mask.sum()
 
 
-@both_robots
+@every_robot
 def test_observation_has_the_layout_of_its_source(robot):
     env, reset, _ = compiled(robot)
     seen = jax.eval_shape(jax.vmap(env.observe), reset(SEEDS))
     expected = env.layout.step_arrays()
     expected.pop("action", None)
     assert {name: (x.shape[1:], x.dtype) for name, x in seen.items()} == expected
-    assert ("proprio" in seen) == (robot == "kinova")
+    assert ("proprio" in seen) == (robot != "umi")

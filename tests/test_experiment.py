@@ -43,7 +43,7 @@ TINY = {
     "evaluate": {"trials": TRIALS, "batch": 2, "film": 1},
     "replay": {"episodes": HELD_OUT},
 }  # fmt: skip
-AUXILIARY = {"data": {"auxiliary_episodes": 3}}
+AUXILIARY = {"data": {"auxiliary": {"umi": 3}}}
 
 
 class Command:
@@ -109,7 +109,7 @@ def printed_json(command):
 def folder(tmp_path_factory):
     """Holds the data and a finished run of each kind, `whole` and `mip`."""
     folder = tmp_path_factory.mktemp("lab")
-    umi = ("--source=umi", f"--episodes={AUXILIARY['data']['auxiliary_episodes']}")
+    umi = ("--source=umi", f"--episodes={AUXILIARY['data']['auxiliary']['umi']}")
     collecting = Command(folder, "collect", *config_flags(folder, "glam_o"), *umi)
     mip = train(folder, "mip", "mip")  # records the data of the arm, which it lacks
     mip.until(lambda: trained_to(folder / "mip" / "policy"))
@@ -199,8 +199,9 @@ def test_replay_of_both_sources(folder, commands):
     for source in ("kinova", "umi"):
         found = report[f"{source}_to_kinova"]
         assert found["trials"] == HELD_OUT
+        assert (found["source"], found["robot"]) == (source, "kinova")
         assert f"{source} to kinova: {found['successes']}/{HELD_OUT} succeed" in printed
-        assert (folder / "whole" / f"replay_{source}.mp4").stat().st_size > 1000
+        assert (folder / "whole" / f"replay_{source}_to_kinova.mp4").stat().st_size > 1000
 
 
 def test_stopped_in_each_stage_and_continued_it_ends_bit_identical(folder, commands):

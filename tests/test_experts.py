@@ -33,7 +33,7 @@ def test_episodes_end_shortly_after_the_cube_was_held_high(robot, request):
         if not trajectory.success[-1]:
             continue
         env = make_env("lifting", robot)
-        height = trajectory.geoms[0][:, env.mj_model.geom("cube").id, 2]
+        height = trajectory.sight.geom_xpos[:, env.mj_model.geom("cube").id, 2]
         lifted = np.flatnonzero(height < 0.125)[-1] + 1  # from here on above 10 cm
         done = np.flatnonzero(trajectory.success)[0]
         assert done == lifted + env.task.hold_steps - 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from glam_jax import pipeline, schema
+from glam_jax.recording import DataError
 
 LAYOUT = schema.Layout(arms=1, image_size=4, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=4, has_actions=False)
@@ -207,6 +208,29 @@ def test_bad_arguments(store, latents):
         pipeline.ChunkFeed(store, latents[1:], 8, 4, 0.5, 0, True)
     with pytest.raises(ValueError, match="target episodes"):
         pipeline.Store([])
+
+
+def test_sources_that_do_not_go_together_are_refused():
+    target = [traced(LAYOUT, 6, 0)]
     other = schema.fake_episode(schema.Layout(1, 8, False), 5, source="umi")
     with pytest.raises(ValueError, match="umi.*'image_front'.*expected"):
-        pipeline.Store([traced(LAYOUT, 6, 0)], [other])
+        pipeline.Store(target, [other])
+    other = schema.fake_episode(schema.Layout(2, LAYOUT.image_size, False), 5, source="umi")
+    with pytest.raises(DataError, match="umi.*number of arms is 2, expected 1 as in .*kinova"):
+        pipeline.Store(target, [other])
+    auxiliary = schema.Layout(1, LAYOUT.image_size, False)
+    other = schema.fake_episode(auxiliary, 5, task="stack_two", source="umi")
+    with pytest.raises(DataError, match="umi.*task is 'stack_two', expected 'lifting'"):
+        pipeline.Store(target, [other])
+
+
+def test_a_third_source_is_used_without_the_actions_it_was_recorded_with():
+    target, third = traced(LAYOUT, 6, 0), traced(LAYOUT, 4, 1)
+    umi = schema.fake_episode(schema.Layout(1, LAYOUT.image_size, False), 5, source="umi")
+    store = pipeline.Store([target], [third, umi])
+    assert store.targets == 1 and store.lengths.tolist() == [6, 4, 5]
+    assert target.steps["action"].any() and third.steps["action"].any()
+    for name in schema.TARGET_ONLY:
+        np.testing.assert_array_equal(store.arrays[name][:6], target.steps[name])
+        assert not store.arrays[name][6:].any()
+    np.testing.assert_array_equal(store.arrays["ee_pose"][6:10], third.steps["ee_pose"])

@@ -28,7 +28,7 @@ def test_actions_of_different_length_reach_the_goal_of_their_seed():
     assert result.success.all()
     assert result.steps.tolist() == [steps_to_reach(*start_and_goal(seed)) for seed in SEEDS]
     assert result.actions.shape == (3, WORLD.horizon, 8)
-    assert result.geoms[0].shape == (1, WORLD.horizon, 2, 3)
+    assert result.sight.geom_xpos.shape == (1, WORLD.horizon, 2, 3)
     assert (result.clipped == 0).all()
 
 

@@ -109,13 +109,14 @@ def test_actions_are_clipped_to_the_bounds_and_counted():
     np.testing.assert_allclose(bound.clipped, (2 + 2 * 5) / (5 * 8))
 
 
-def test_film_keeps_the_geoms_of_the_first_worlds():
+def test_film_keeps_what_is_seen_of_the_first_worlds():
     result = rollout(WORLD, reach, 0.0, SEEDS, execute=4, batch=2, film=3)
-    places, rotations = result.geoms
+    places, rotations, _ = result.sight
     assert places.shape == (3, WORLD.horizon, 2, 3)
     assert rotations.shape == (3, WORLD.horizon, 2, 3, 3)
     np.testing.assert_array_equal(places[:, :, 0], result.ee_position[:3])
-    assert len(rollout(WORLD, reach, 0.0, SEEDS, execute=4, batch=2).geoms[0]) == 0
+    unfilmed = rollout(WORLD, reach, 0.0, SEEDS, execute=4, batch=2)
+    assert len(unfilmed.sight.geom_xpos) == 0
 
 
 def test_progress_counts_worlds_without_padding():

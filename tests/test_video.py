@@ -26,11 +26,11 @@ def result(env):
     """Two worlds in which nothing moves: one succeeded after 4 steps, one failed."""
     seeds = np.array([5, 6], np.uint32)
     start = jax.jit(
-        jax.vmap(lambda seed: env.geoms(env.reset(jax.random.key(seed)))),
+        jax.vmap(lambda seed: env.sight(env.reset(jax.random.key(seed)))),
         compiler_options=simulation_options(),
     )
-    geoms = start(seeds)
-    still = tuple(np.repeat(np.asarray(part)[:, None], STEPS, axis=1) for part in geoms)
+    seen = start(seeds)
+    still = jax.tree.map(lambda part: np.repeat(np.asarray(part)[:, None], STEPS, axis=1), seen)
     return Rollout(
         seeds=seeds,
         success=np.array([True, False]),
@@ -38,7 +38,7 @@ def result(env):
         ee_position=np.zeros((2, STEPS, 3)),
         actions=np.zeros((2, STEPS, 8)),
         clipped=np.zeros(2),
-        geoms=still,
+        sight=still,
     )
 
 
@@ -74,9 +74,8 @@ def test_comparison_video_puts_source_above_replay(tmp_path, env, result):
     assert frames[-1, middle, -SIZE // 2].min() > 215
 
 
-def test_render_geoms_does_not_depend_on_its_batches(env, result):
-    places, rotations = (np.concatenate(part) for part in result.geoms)
-    images = video.render_geoms(env, (places, rotations), SIZE)
+def test_render_sight_does_not_depend_on_its_batches(env, result):
+    images = video.render_sight(env, jax.tree.map(np.concatenate, result.sight), SIZE)
     assert images.shape == (2 * STEPS, SIZE, 2 * SIZE, 3)
     assert (images[:STEPS] == images[0]).all() and (images[STEPS:] == images[-1]).all()
     assert (images[0] != images[-1]).any()
@@ -101,7 +100,8 @@ def test_bad_input_is_refused(tmp_path, env, result):
         video.write_mp4(tmp_path / "x.mp4", [], 10)
     with pytest.raises(ValueError, match="1 episodes for 2"):
         video.comparison_video(tmp_path / "x.mp4", env, [fake_episode(env.layout, 5)], result)
-    unfilmed = Rollout(**{**vars(result), "geoms": tuple(part[:0] for part in result.geoms)})
-    with pytest.raises(ValueError, match="kept no geoms"):
+    none = jax.tree.map(lambda part: part[:0], result.sight)
+    unfilmed = Rollout(**{**vars(result), "sight": none})
+    with pytest.raises(ValueError, match="was not filmed"):
         video.rollout_video(tmp_path / "x.mp4", env, unfilmed)
     assert not list(tmp_path.iterdir())

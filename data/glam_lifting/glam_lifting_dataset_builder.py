@@ -1,4 +1,5 @@
-"""Lifting demonstrations for `tfds build`, one builder config per source.
+"""Lifting demonstrations for `tfds build`, one builder config per source, all simulated:
+`kinova_real` is a simulated stand-in for a real arm.
 
     cd data/glam_lifting && tfds build --config=kinova_64px --data_dir=/some/where
 
@@ -35,6 +36,7 @@ class Builder(episodes.EpisodeBuilder):
 
     BUILDER_CONFIGS = [
         SourceConfig(name="kinova_64px", source="kinova", episodes=100),
+        SourceConfig(name="kinova_real_64px", source="kinova_real", episodes=100),
         SourceConfig(name="umi_64px", source="umi", episodes=400),
     ]
     builder_config_cls = SourceConfig

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glam_jax import schema
+from glam_jax.evaluation import intervals
 from glam_jax.evaluation.rollout import Rollout, checked_seeds, execute_actions, run_batches
 from glam_jax.sim.env import Env, simulation_options
 
@@ -63,6 +65,20 @@ def replay(
         film=film,
         progress=progress,
     )
+
+
+def summary(source: str, robot: str, result: Rollout) -> dict:
+    """What is reported of a source's episodes replayed on a robot: success with its interval."""
+    successes, trials = int(result.success.sum()), len(result)
+    low, high = intervals.wilson(successes, trials)
+    return {
+        "source": schema.title(source),
+        "robot": schema.title(robot),
+        "successes": successes,
+        "trials": trials,
+        "wilson_low": low,
+        "wilson_high": high,
+    }
 
 
 def hold_last(actions_TxA: np.ndarray, length: int) -> np.ndarray:

@@ -168,15 +168,15 @@ def _film(env: Env, result: Rollout, size: int, stride: int) -> list[list[np.nda
     world = np.repeat(np.arange(filmed), [len(t) for t in times])
     at = np.concatenate(times)
     images = render_sight(env, jax.tree.map(lambda x: x[world, at], result.sight), size)
-    frames = [[] for _ in range(filmed)]
+    name, frames = schema.title(env.robot.name), [[] for _ in range(filmed)]
     for index, step, image in zip(world, at, images, strict=True):
-        frames[index].append(_mark(image, result, index, step))
+        frames[index].append(_mark(image, name, result, index, step))
     return frames
 
 
-def _mark(image: np.ndarray, result: Rollout, world: int, step: int) -> np.ndarray:
-    """A replayed image with its step counter, and its outcome once that is known."""
-    text, colour = f"seed {result.seeds[world]}  step {step}", canvas.GREY
+def _mark(image: np.ndarray, name: str, result: Rollout, world: int, step: int) -> np.ndarray:
+    """A robot's image with its step counter, and its outcome once that is known."""
+    text, colour = f"{name} seed {result.seeds[world]}  step {step}", canvas.GREY
     last = result.sight.geom_xpos.shape[1] - 1
     if result.success[world] and step >= min(result.steps[world], last):
         text, colour = f"{text}  success", canvas.GREEN
@@ -192,7 +192,7 @@ def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]
     frames = []
     for step in np.append(np.arange(0, last, stride), last):
         image = np.hstack([canvas.enlarge(view[step], size) for view in views])
-        text = f"{episode.source} seed {episode.seed}  step {step}"
+        text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
         frames.append(canvas.caption(canvas.outline(image, canvas.GREY), text))
     return frames
 
