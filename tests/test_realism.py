@@ -41,19 +41,19 @@ def compiled(function, *arguments):
 
 @functools.cache
 def plans():
-    """The lifting plans of the seeds, (50, T, ...), and the keys that vary them."""
+    """The lifting plans of the seeds, (50, T, ...)."""
 
     def plan(seed):
         key = jax.random.key(seed)
-        start = LIFTING.sample(key)
-        return LIFTING.plan(jax.random.fold_in(key, 2), start, LIFTING.plan_steps), key
+        return LIFTING.plan(jax.random.fold_in(key, 2), LIFTING.sample(key), LIFTING.plan_steps)
 
-    return jax.jit(jax.vmap(plan))(SEEDS)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(plan))(SEEDS))
 
 
 def drive(function):
     """`function(path, key)` of every plan, as arrays."""
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(function))(*plans()))
+    keys = jax.vmap(jax.random.key)(SEEDS)
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(function))(plans(), keys))
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def _rows(path, world):
 
 
 def test_waits_lose_nothing_of_the_path_and_end_in_time():
-    before, _ = jax.tree.map(np.asarray, plans())
+    before = plans()
     for world in SEEDS:
         np.testing.assert_array_equal(_rows(paused(), world), _rows(before, world))
     # Where the clean plan is over, so is the other, at most `most_paused` steps later.
@@ -77,10 +77,10 @@ def test_waits_lose_nothing_of_the_path_and_end_in_time():
 
 
 def test_waits_are_where_one_move_ends_and_another_begins():
-    before, _ = jax.tree.map(np.asarray, plans())
+    before = plans()
     waits = []
     for world in SEEDS:
-        ends = np.flatnonzero(human._ends_of_moves(jax.tree.map(lambda x: x[world], before)))  # noqa: B023
+        ends = np.flatnonzero(human.ends_of_moves(jax.tree.map(lambda x: x[world], before)))  # noqa: B023
         assert 2 <= len(ends) <= 3  # over the cube, at it before or after the fingers close
         now, then = before.position[world, :, 0], paused().position[world, :, 0]
         for end in ends:
@@ -104,7 +104,7 @@ def test_waits_never_add_up_to_more_than_allowed():
 
 def test_the_wobble_is_slow_small_and_starts_from_rest():
     moved = drive(lambda path, key: human.wobbling(path, DRIVER, key)).position
-    off = moved - np.asarray(plans()[0].position)
+    off = moved - plans().position
     largest = np.abs(off).max(axis=(0, 1, 2))
     assert (largest <= np.add(DRIVER.wobble, 1e-6)).all()
     assert (largest > 0.7 * np.array(DRIVER.wobble)).all()

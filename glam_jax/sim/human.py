@@ -30,7 +30,7 @@ def pausing(path: Path, human: Demonstrator, key: jax.Array, steps: int) -> Path
     A wait repeats the command of a step, so that no waypoint is lost. Waits are cut off where
     they would add up to more than `human.most_paused`.
     """
-    ends = _ends_of_moves(path)
+    ends = ends_of_moves(path)
     low, high = human.pause_steps
     chosen = jax.random.bernoulli(jax.random.fold_in(key, 0), human.pause_chance, ends.shape)
     length = jax.random.randint(jax.random.fold_in(key, 1), ends.shape, low, high + 1)
@@ -40,7 +40,7 @@ def pausing(path: Path, human: Demonstrator, key: jax.Array, steps: int) -> Path
     return jax.tree.map(lambda x: x[jnp.minimum(index, len(ends) - 1)], path)
 
 
-def _ends_of_moves(path: Path) -> jax.Array:
+def ends_of_moves(path: Path) -> jax.Array:
     """(T,) bool: the last step before the hands set off again from where they nearly stood."""
     ways = jnp.linalg.norm(jnp.diff(path.position, axis=0), axis=-1)
     ways = ways + _LEVER * jnp.abs(jnp.diff(path.yaw, axis=0))
