@@ -5,6 +5,7 @@ Values that follow from others are computed where they are used.
 """
 
 import difflib
+import sys
 
 from ml_collections import ConfigDict
 
@@ -38,8 +39,23 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
+def on_command_line(task: str, argument: str = "") -> ConfigDict:
+    """`make`, ending the program with one line if the argument is wrong.
+
+    For `get_config` in configs/: the flag's parser would wrap an exception in its traceback.
+    """
+    try:
+        return make(task, argument)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
 def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked."""
+    """The config of a task, with every key present, locked.
+
+    Raises:
+      ValueError: see `parse_argument`.
+    """
     chosen = parse_argument(argument)
     config = ConfigDict()
     config.task = task
@@ -172,7 +188,7 @@ def _evaluate() -> ConfigDict:
 
 
 def _make_quick(config: ConfigDict) -> None:
-    """Minutes on two CPU cores: fewer episodes, smaller convolutions, shorter training."""
+    """Minutes on two CPU cores: fewer episodes, shorter training."""
     config.data.auxiliary_episodes = 300
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200

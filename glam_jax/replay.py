@@ -7,9 +7,9 @@ and replayed in simulation on the target robot, from the same scene. Prints succ
 95% interval and writes replay.json and a side-by-side video for each source.
 """
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from glam_jax import experiment
+from glam_jax import entry, experiment
 from glam_jax.evaluation import intervals, video
 from glam_jax.evaluation.replay import replay
 from glam_jax.runtime.writer import write_json
@@ -55,4 +55,4 @@ def main(_):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("workdir")
-    app.run(main)
+    entry.run(main)
