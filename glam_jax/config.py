@@ -111,7 +111,7 @@ def _world_model(method: str) -> ConfigDict:
 
 def _pretrain() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 2000  # updates
+    run.steps = 1500  # updates
     run.batch = 128  # windows
     run.window = 2  # T, frames of a window: T - 1 transitions
     run.target_share = 0.5  # share of rows from the target source
@@ -136,8 +136,8 @@ def _pretrain() -> ConfigDict:
         }
     )
     run.log_every = 50
-    run.evaluate_every = 1000
-    run.save_every = 1000
+    run.evaluate_every = 500
+    run.save_every = 500
     run.steps_per_call = 20  # updates per dispatch, on an accelerator
     return run
 
@@ -160,7 +160,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 4000
+    run.steps = 3000
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
@@ -171,8 +171,8 @@ def _clone() -> ConfigDict:
     run.ema_decay = 0.995
     run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 1.0})
     run.log_every = 50
-    run.evaluate_every = 1000
-    run.save_every = 1000
+    run.evaluate_every = 500
+    run.save_every = 500
     run.steps_per_call = 20
     return run
 
