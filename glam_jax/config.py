@@ -160,7 +160,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 3000
+    run.steps = 1500
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
@@ -169,7 +169,9 @@ def _clone() -> ConfigDict:
     run.weight_decay = 1e-5
     run.clip = 10.0
     run.ema_decay = 0.995
-    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 1.0})
+    # A light action term: h_a learns as fast, for the optimizer's steps do not depend on the
+    # gradient's scale, and the network is left to the labels, which all sources have.
+    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 0.03})
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500
