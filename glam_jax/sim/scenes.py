@@ -19,6 +19,10 @@ SUBSTEPS = 5
 _OBJECT_CONTACT = {"contype": 1, "conaffinity": 3}
 _FRICTION = (1.5, 0.02, 0.0005)  # sliding, torsional (m), rolling (m)
 _SOLREF = (0.01, 1.0)
+# MJX computes all contacts that could ever be. Of each kind of pair of geoms only the nearest are
+# looked at, and of all contacts only the deepest are kept; never so many happen at once.
+_MOST_PAIRS = 8
+_MOST_CONTACTS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,5 +156,7 @@ def _set_physics(spec):
     option.impratio = 10.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.iterations, option.ls_iterations = 6, 8
+    spec.add_numeric(name="max_geom_pairs", data=[_MOST_PAIRS])
+    spec.add_numeric(name="max_contact_points", data=[_MOST_CONTACTS])
     spec.compiler.degree = False
     spec.compiler.fusestatic = True  # fewer bodies in the chain: MJX compiles each level anew
