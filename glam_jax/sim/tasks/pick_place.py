@@ -22,9 +22,9 @@ HALF = 0.025  # m, half an edge of the cube
 # Capsules collide faster than boxes, and their round tops let a cube slide in.
 SIDES = 6
 FLOOR = 0.006  # m, how thick
-INSIDE = 0.055  # m, from the axis to each side of the rim
-RIM_RADIUS = 0.018  # m, of its capsules
-RIM = 0.040  # m, height of its top
+INSIDE = 0.057  # m, from the axis to each side of the rim
+RIM_RADIUS = 0.017  # m, of its capsules
+RIM = 0.043  # m, height of its top
 
 # Success: how the cube lies, in the bowl's frame, and where the gripper is.
 OFF_AXIS = 0.035  # m, the cube's centre from the bowl's axis, at most
