@@ -19,6 +19,10 @@ SUBSTEPS = 5
 _OBJECT_CONTACT = {"contype": 1, "conaffinity": 3}
 _FRICTION = (1.5, 0.02, 0.0005)  # sliding, torsional (m), rolling (m)
 _SOLREF = (0.01, 1.0)
+# MJX computes all contacts that could ever be. Per arm in the scene, it looks at so many pairs of
+# each two shapes, the nearest, and keeps so many contacts, the deepest: more than happen at once.
+_MOST_PAIRS = 8
+_MOST_CONTACTS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +106,7 @@ def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjM
     One free joint per object comes after all joints of the arms.
     """
     spec = mujoco.MjSpec()
-    _set_physics(spec)
+    _set_physics(spec, arms)
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -144,13 +148,15 @@ def _add_thing(spec, thing):
         )
 
 
-def _set_physics(spec):
-    """Solver settings that hold a grasp at few iterations."""
+def _set_physics(spec, arms):
+    """Solver settings that hold a grasp at few iterations, of few contacts."""
     option = spec.option
     option.timestep = 1.0 / (CONTROL_HZ * SUBSTEPS)
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
     option.impratio = 10.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.iterations, option.ls_iterations = 6, 8
+    spec.add_numeric(name="max_geom_pairs", data=[_MOST_PAIRS * arms])
+    spec.add_numeric(name="max_contact_points", data=[_MOST_CONTACTS * arms])
     spec.compiler.degree = False
     spec.compiler.fusestatic = True  # fewer bodies in the chain: MJX compiles each level anew

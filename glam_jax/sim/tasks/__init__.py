@@ -1,5 +1,6 @@
 """The tasks, by name."""
 
 from glam_jax.sim.tasks.lifting import LIFTING
+from glam_jax.sim.tasks.pick_place import PICK_PLACE
 
-TASKS = {task.name: task for task in (LIFTING,)}
+TASKS = {task.name: task for task in (LIFTING, PICK_PLACE)}
