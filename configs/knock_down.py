@@ -1,4 +1,4 @@
-"""Knocking down: push over a mustard bottle across its narrow side. Use: --config=configs/knock_down.py:scale=quick"""
+"""Knocking down: push over a mustard bottle. Use: --config=configs/knock_down.py:scale=quick"""
 
 import sys
 

@@ -10,7 +10,7 @@ import dataclasses
 import mujoco
 import numpy as np
 
-from glam_jax.sim.robots import Robot
+from glam_jax.sim.robots import NO_CONTACT, Robot
 
 CONTROL_HZ = 20
 SUBSTEPS = 5
@@ -33,6 +33,7 @@ class Solid:
       position: of its centre (m). quaternion: w, x, y, z.
       friction: sliding coefficient against all that it touches, for things that are pushed;
         None: the 1.5 of pads and table, which holds what is grasped.
+      collides: False for looks and mass only; every pair that can collide costs time.
     """
 
     shape: str
@@ -42,6 +43,7 @@ class Solid:
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     friction: float | None = None
+    collides: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _add_thing(spec, thing):
             quat=solid.quaternion,
             mass=solid.mass,
             rgba=solid.rgba,
-            **_OBJECT_CONTACT,
+            **(_OBJECT_CONTACT if solid.collides else NO_CONTACT),
             **_slippery(solid),
         )
 

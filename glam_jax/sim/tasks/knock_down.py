@@ -9,11 +9,11 @@ from glam_jax.sim.tasks.task import Situation, Start, Task, uniform
 
 WIDE, NARROW = 0.048, 0.028  # m, half the body along its x and along its y
 BODY = 0.065  # m, half the height of the body
-TOP = 0.166  # m above the table: where the cap ends
+CAP, TOP = 0.02, 0.166  # m: radius of the cap; where it ends above the table
 TILT = jnp.pi / 3  # rad from the vertical: farther over, the bottle lies
-FRICTION = 0.45
-_YELLOW, _CAP = (0.95, 0.75, 0.05, 1.0), (0.9, 0.25, 0.1, 1.0)
-_SIDEWAYS = (0.7071067811865476, 0.0, 0.7071067811865476, 0.0)  # w, x, y, z: z axis along x
+FRICTION = 0.45  # sliding, at the table and at the fingers
+_YELLOW, _RED = (0.95, 0.75, 0.05, 1.0), (0.85, 0.2, 0.1, 1.0)
+_ALONG_X = (0.5**0.5, 0.0, 0.5**0.5, 0.0)  # w, x, y, z: turns the z axis to the x axis
 
 
 def bottle(name: str) -> Thing:
@@ -25,22 +25,13 @@ def bottle(name: str) -> Thing:
     bottle tips across its narrow side (0.33 m g against 0.56 m g) and slides along its wide one
     (0.72 m g).
     """
-    return Thing(
-        name,
-        (
-            Solid("box", (WIDE, NARROW, BODY), 0.25, _YELLOW, friction=FRICTION),
-            Solid(
-                "capsule",
-                (0.022, 0.018),
-                0.03,
-                _YELLOW,
-                (0.0, 0.0, BODY),
-                _SIDEWAYS,
-                friction=FRICTION,
-            ),
-            Solid("capsule", (0.011, 0.02), 0.01, _CAP, (0, 0, BODY + 0.005), friction=FRICTION),
-        ),
+    body = Solid("box", (WIDE, NARROW, BODY), 0.25, _YELLOW, friction=FRICTION)
+    # Never the first to touch: above the body and narrower.
+    shoulders = Solid(
+        "capsule", (0.022, 0.018), 0.03, _YELLOW, (0, 0, BODY), _ALONG_X, FRICTION, collides=False
     )
+    cap = Solid("sphere", (CAP,), 0.01, _RED, (0, 0, TOP - CAP - BODY), friction=FRICTION)
+    return Thing(name, (body, shoulders, cap))
 
 
 def sample(key: jax.Array) -> Start:
