@@ -1,6 +1,7 @@
 """Knocking down: the bottle's two sides, when it counts as lying, starts and the expert."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -157,26 +158,24 @@ def test_plans_stay_within_reach_closed_and_above_the_bottle_until_beside_it(sta
 # ----------------------------------------------------------------------- the expert
 
 
-@pytest.fixture(scope="module")
-def demonstrations():
-    counts = {"kinova": 100, "umi": 50}
-    return {
-        robot: experts.simulate(make_env("knock_down", robot), np.arange(count))
-        for robot, count in counts.items()
-    }
+@functools.cache
+def demonstrations(robot):
+    """Trajectories of the first seeds."""
+    count = {"kinova": 100, "umi": 50}[robot]
+    return experts.simulate(make_env("knock_down", robot), np.arange(count))
 
 
 @both_robots
-def test_at_least_95_of_100_succeed(robot, demonstrations):
-    found = demonstrations[robot]
+def test_at_least_95_of_100_succeed(robot):
+    found = demonstrations(robot)
     assert np.mean([t.success[-1] for t in found]) >= 0.95
     assert max(len(t.success) for t in found) < KNOCK_DOWN.plan_steps
 
 
 @both_robots
-def test_the_hand_first_touches_the_bottle_where_it_pushes(robot, demonstrations):
+def test_the_hand_first_touches_the_bottle_where_it_pushes(robot):
     env = make_env("knock_down", robot)
-    for seed, trajectory in enumerate(demonstrations[robot]):
+    for seed, trajectory in enumerate(demonstrations(robot)):
         positions, tilt = bottle_of(env, trajectory)
         assert np.linalg.norm(positions[0] - positions[5]) < 2e-3  # it stands still by itself
         moved = np.linalg.norm(positions - positions[0], axis=-1) > 3e-3
