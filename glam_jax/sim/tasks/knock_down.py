@@ -19,11 +19,10 @@ _ALONG_X = (0.5**0.5, 0.0, 0.5**0.5, 0.0)  # w, x, y, z: turns the z axis to the
 def bottle(name: str) -> Thing:
     """A mustard bottle, its frame in the middle of its body.
 
-    A push at height h slides what a push F can slide before it tips it. Tipped over an edge that
-    is b from the middle, with friction mu at the table and at the finger, the bottle takes
-    F = m g b / (h - 2 mu b); it slides at F = m g mu / (1 - mu^2). At mu = 0.45 and h = 0.11 m the
-    bottle tips across its narrow side (0.33 m g against 0.56 m g) and slides along its wide one
-    (0.72 m g).
+    With friction mu at the table and at the finger, a push at height h slides it once the force
+    is m g mu / (1 - mu^2), and tips it over an edge b off the middle once the force is
+    m g b / (h - 2 mu b). It does what takes less: at mu = 0.45 and h = 0.11 m, sliding takes
+    0.56 m g, tipping 0.33 m g across the narrow side and 0.72 m g along the wide one.
     """
     body = Solid("box", (WIDE, NARROW, BODY), 0.25, _YELLOW, friction=FRICTION)
     # Never the first to touch: above the body and narrower.
@@ -35,7 +34,7 @@ def bottle(name: str) -> Thing:
 
 
 def sample(key: jax.Array) -> Start:
-    """Bottle standing on the table, hand in the space above it."""
+    """Bottle standing on the table, hand in the space above, higher than the cap wherever it is."""
     stand = uniform(jax.random.fold_in(key, 0), [0.38, -0.15, -1.1], [0.55, 0.15, 1.1])
     hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.16, 0.215, -0.4], [0.54, 0.16, 0.34, 0.4])
     position = jnp.stack([stand[0], stand[1], jnp.float32(BODY)])
