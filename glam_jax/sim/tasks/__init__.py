@@ -1,6 +1,7 @@
 """The tasks, by name."""
 
+from glam_jax.sim.tasks.knock_down import KNOCK_DOWN
 from glam_jax.sim.tasks.lifting import LIFTING
 from glam_jax.sim.tasks.pick_place import PICK_PLACE
 
-TASKS = {task.name: task for task in (LIFTING, PICK_PLACE)}
+TASKS = {task.name: task for task in (LIFTING, PICK_PLACE, KNOCK_DOWN)}
