@@ -61,4 +61,6 @@ STACK_TWO = Task(
     horizon=280,
     plan=plan,
     plan_steps=230,
+    # The hand holds a cube (8 points, 2 pairs) and both cubes lie on something (8 points).
+    contact_limits=scenes.ContactLimits(pairs=5, points=20),
 )

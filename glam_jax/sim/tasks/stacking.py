@@ -48,7 +48,8 @@ class Manner(NamedTuple):
       reach_speed, down_speed, lift_speed, carry_speed, lower_speed, leave_speed: of the moves.
       depth, along: of the grasp, below the cube's centre if negative; along the pads.
       dwell, release: control steps for closing and opening.
-      rise: height to which the cube is lifted. over: height above its place before lowering.
+      rise: height to which the cube is lifted. drift: (2,) sideways meanwhile.
+      over: height above its place before lowering.
       miss: (2,) error of the place. drop: height of the cube when the gripper opens.
       leave: (3,) from there to where the hand ends.
     """
@@ -62,6 +63,7 @@ class Manner(NamedTuple):
     along: jax.Array
     dwell: jax.Array
     rise: jax.Array
+    drift: jax.Array
     lift_speed: jax.Array
     carry_bow: jax.Array
     carry_speed: jax.Array
@@ -76,14 +78,16 @@ class Manner(NamedTuple):
 
 _LEAST = Manner(
     above=0.08, beside=[-0.012, -0.012], bow=-0.05, reach_speed=0.15, down_speed=0.07,
-    depth=-0.003, along=-0.004, dwell=4.0, rise=0.10, lift_speed=0.12,
+    depth=-0.003, along=-0.004, dwell=4.0, rise=0.10, drift=[-0.03, -0.03],
+    lift_speed=0.12,
     carry_bow=-0.03, carry_speed=0.12, over=0.05, lower_speed=0.05,
     miss=[-0.003, -0.003], drop=0.001, release=4.0,
     leave=[-0.05, -0.05, 0.13], leave_speed=0.13,
 )  # fmt: skip
 _MOST = Manner(
     above=0.13, beside=[0.012, 0.012], bow=0.05, reach_speed=0.22, down_speed=0.11,
-    depth=0.006, along=0.004, dwell=6.99, rise=0.16, lift_speed=0.18,
+    depth=0.006, along=0.004, dwell=6.99, rise=0.16, drift=[0.03, 0.03],
+    lift_speed=0.18,
     carry_bow=0.03, carry_speed=0.18, over=0.09, lower_speed=0.08,
     miss=[0.003, 0.003], drop=0.003, release=6.99,
     leave=[0.05, 0.05, 0.18], leave_speed=0.20,
@@ -106,7 +110,7 @@ def pick_up(manner: Manner, home: jax.Array, centre: jax.Array, yaw: jax.Array) 
     """Moves of a hand from `home` (3,) to a cube at `centre` (3,), grasped at `yaw`, and up."""
     grasp = _pinch(manner, centre, yaw)
     over = grasp.at[:2].add(manner.beside).at[2].add(manner.above)
-    top = grasp.at[2].add(manner.rise)
+    top = grasp.at[:2].add(manner.drift).at[2].add(manner.rise)
     return [
         Move(over, yaw, duration(home, over, manner.reach_speed, 14.0), 1.0, manner.bow),
         Move(grasp, yaw, duration(over, grasp, manner.down_speed, 10.0), 1.0),

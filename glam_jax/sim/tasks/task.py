@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim.scenes import Thing
+from glam_jax.sim.scenes import ContactLimits, Thing
 from glam_jax.sim.tasks.path import Path
 
 PLACEMENTS = 32  # draws of a start until objects lie clear of each other
@@ -59,6 +59,7 @@ class Task:
       horizon: most control steps of an episode.
       plan: (key, `Start`, steps) -> `Path` of the expert's hands, varied by the key.
       plan_steps: control steps of a plan; every expert is done before.
+      contact_limits: of the simulation, if all contacts at once are too many to solve for.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Task:
     horizon: int
     plan: Callable[[jax.Array, Start, int], Path]
     plan_steps: int
+    contact_limits: ContactLimits | None = None
 
 
 def uniform(key: jax.Array, low, high) -> jax.Array:
