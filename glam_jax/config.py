@@ -8,6 +8,8 @@ import difflib
 
 from ml_collections import ConfigDict
 
+from glam_jax import schema
+
 METHODS = ("glam_o", "glam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
@@ -38,8 +40,8 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
-def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked."""
+def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+    """The config of a task for so many arms, with every key present, locked."""
     chosen = parse_argument(argument)
     config = ConfigDict()
     config.task = task
@@ -49,7 +51,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.image_size = 64  # side of the square images, pixels
 
     config.data = _data()
-    config.world_model = _world_model(config.method)
+    config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain()
     config.policy = _policy()
     config.clone = _clone()
@@ -76,10 +78,10 @@ def _data() -> ConfigDict:
     return data
 
 
-def _world_model(method: str) -> ConfigDict:
+def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
     model.modality = "mask" if method == "glam_o" else "rgb"  # what the images hold
-    model.latent = 8  # d, dimensions of z
+    model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
     model.visual = 128  # Y, dimensions of the visual feature y
     model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP
