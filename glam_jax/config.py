@@ -9,6 +9,8 @@ import sys
 
 from ml_collections import ConfigDict
 
+from glam_jax import schema
+
 METHODS = ("glam_o", "glam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
@@ -39,19 +41,19 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
-def on_command_line(task: str, argument: str = "") -> ConfigDict:
+def on_command_line(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
     """`make`, ending the program with one line if the argument is wrong.
 
     For `get_config` in configs/: the flag's parser would wrap an exception in its traceback.
     """
     try:
-        return make(task, argument)
+        return make(task, argument, arms)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
 
-def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked.
+def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+    """The config of a task for so many arms, with every key present, locked.
 
     Raises:
       ValueError: see `parse_argument`.
@@ -65,7 +67,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.image_size = 64  # side of the square images, pixels
 
     config.data = _data()
-    config.world_model = _world_model(config.method)
+    config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain()
     config.policy = _policy()
     config.clone = _clone()
@@ -92,10 +94,10 @@ def _data() -> ConfigDict:
     return data
 
 
-def _world_model(method: str) -> ConfigDict:
+def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
     model.modality = "mask" if method == "glam_o" else "rgb"  # what the images hold
-    model.latent = 8  # d, dimensions of z
+    model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
     model.visual = 128  # Y, dimensions of the visual feature y
     model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP

@@ -19,10 +19,6 @@ SUBSTEPS = 5
 _OBJECT_CONTACT = {"contype": 1, "conaffinity": 3}
 _FRICTION = (1.5, 0.02, 0.0005)  # sliding, torsional (m), rolling (m)
 _SOLREF = (0.01, 1.0)
-# MJX computes all contacts that could ever be. Per arm in the scene, it looks at so many pairs of
-# each two shapes, the nearest, and keeps so many contacts, the deepest: more than happen at once.
-_MOST_PAIRS = 8
-_MOST_CONTACTS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +86,39 @@ class Camera:
         return quaternion
 
 
+@dataclasses.dataclass(frozen=True)
+class ContactLimits:
+    """Most contacts that MJX solves for at a time; C MuJoCo knows no limit.
+
+    MJX pays for every contact that a scene could have. The nearest pairs and the deepest points
+    are kept, so that limits above what ever touches at once change nothing else.
+
+    Attributes:
+      pairs: of geoms, of each two shapes but the table. points: of all contacts.
+    """
+
+    pairs: int
+    points: int
+
+
 # Tight on the workspace, and so far away that a cube spans about as many pixels wherever it
 # lies. Overhead looks down at 60 degrees from the front: straight down, hand and arm would
 # hide the object for most of an episode.
-CAMERAS = {
+_ONE_ARM = {
     "front": Camera((1.76, 0.0, 0.70), (0.46, 0.0, 0.175), 21.0),
     "overhead": Camera((1.16, 0.0, 1.34), (0.46, 0.0, 0.13), 21.0),
 }
+# 60 cm wide instead of 52, for what two arms share. From twice as far, the cube that lies
+# farthest still spans 5 pixels of 64.
+_TWO_ARMS = {
+    "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.22), 12.2),
+    "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.24), 12.2),
+}
+
+
+def cameras(arms: int) -> dict[str, Camera]:
+    """The fixed cameras of scenes with so many arms, the same for every robot."""
+    return {1: _ONE_ARM, 2: _TWO_ARMS}[arms]
 
 
 def bases(arms: int) -> np.ndarray:
@@ -105,13 +127,19 @@ def bases(arms: int) -> np.ndarray:
     return np.array([(0.0, y, 0.0) for y in sideways], np.float32)
 
 
-def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjModel:
+def build(
+    robot: Robot, objects: tuple[Thing, ...], arms: int = 1, limits: ContactLimits | None = None
+) -> mujoco.MjModel:
     """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
 
-    One free joint per object comes after all joints of the arms.
+    One free joint per object comes after all joints of the arms. `limits` keep MJX from
+    solving for all contacts that there could ever be; without, it does.
     """
     spec = mujoco.MjSpec()
-    _set_physics(spec, objects, arms)
+    _set_physics(spec, objects)
+    if limits is not None:
+        spec.add_numeric(name="max_geom_pairs", size=1, data=[limits.pairs])
+        spec.add_numeric(name="max_contact_points", size=1, data=[limits.points])
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -132,7 +160,7 @@ def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjM
         geom.solref = _SOLREF
         if not geom.priority:
             geom.friction, geom.condim = _FRICTION, 4
-    for name, camera in CAMERAS.items():
+    for name, camera in cameras(arms).items():
         spec.worldbody.add_camera(
             name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
         )
@@ -167,8 +195,8 @@ def _slippery(solid):
     return {"friction": (solid.friction, *_FRICTION[1:]), "priority": 1, "condim": 3}
 
 
-def _set_physics(spec, objects, arms):
-    """Solver settings that are right at few iterations, of few contacts.
+def _set_physics(spec, objects):
+    """Solver settings that are right at few iterations.
 
     Friction stiffer than contact (impratio 10) keeps grasped things from creeping, and leaves
     sliding ones unconverged: pushed bottles jumped. It is for scenes with something to grasp.
@@ -180,7 +208,5 @@ def _set_physics(spec, objects, arms):
     option.impratio = 10.0 if grasped else 1.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.iterations, option.ls_iterations = 6, 8
-    spec.add_numeric(name="max_geom_pairs", data=[_MOST_PAIRS * arms])
-    spec.add_numeric(name="max_contact_points", data=[_MOST_CONTACTS * arms])
     spec.compiler.degree = False
     spec.compiler.fusestatic = True  # fewer bodies in the chain: MJX compiles each level anew

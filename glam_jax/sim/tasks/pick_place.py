@@ -5,7 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim.scenes import Solid, Thing, box
+from glam_jax.sim.scenes import ContactLimits, Solid, Thing, box
 from glam_jax.sim.tasks.path import (
     Move,
     Path,
@@ -14,7 +14,7 @@ from glam_jax.sim.tasks.path import (
     through,
     within_reach,
 )
-from glam_jax.sim.tasks.task import Situation, Start, Task, first_clear, uniform
+from glam_jax.sim.tasks.task import CUBE_TURN, Situation, Start, Task, first_clear, uniform
 
 HALF = 0.025  # m, half an edge of the cube
 
@@ -64,7 +64,7 @@ def sample(key: jax.Array) -> Start:
 
     The hand starts as far and wide as in lifting.
     """
-    turn = jnp.pi / 4
+    turn = CUBE_TURN
     low = [[0.35, -0.20, -turn], [0.35, -0.17, -turn]]  # the bowl is wider: all of it in view
     high = [[0.60, 0.20, turn], [0.60, 0.17, turn]]
 
@@ -151,4 +151,5 @@ PICK_PLACE = Task(
     horizon=260,
     plan=plan,
     plan_steps=210,
+    contact_limits=ContactLimits(pairs=8, points=24),
 )
