@@ -11,6 +11,7 @@ import situations
 from glam_jax import config
 from glam_jax.sim import experts, scenes
 from glam_jax.sim.env import make_env
+from glam_jax.sim.robots import FINGER_TRAVEL
 from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.stack_three import BLUE, GREEN, LEFT, RED, RIGHT, STACK_THREE
 
@@ -126,3 +127,25 @@ def test_the_arms_never_come_close(robot):
         assert apart > 0.01
         # Nor does left ever touch green, which is right's to carry.
         assert least_distance(model, data, trajectory.geoms, left, green) > 0.01
+
+
+def contacts(env, trajectory, step):
+    """How many contact points C MuJoCo, which knows no limits, finds at a step."""
+    model, data = env.mj_model, mujoco.MjData(env.mj_model)
+    arms = trajectory.proprio[step].reshape(2, 8)
+    fingers = np.repeat(arms[:, 7:] * FINGER_TRAVEL, 2, axis=1)
+    free, quaternion = [], np.zeros(4)
+    for thing in STACK_THREE.objects:
+        geom = model.geom(thing.name).id
+        mujoco.mju_mat2Quat(quaternion, trajectory.geoms[1][step, geom].ravel().astype(float))
+        free += [trajectory.geoms[0][step, geom], quaternion.copy()]
+    data.qpos[:] = np.concatenate([np.concatenate([arms[:, :7], fingers], axis=1).ravel(), *free])
+    mujoco.mj_forward(model, data)
+    return data.ncon
+
+
+def test_contact_limits_lie_above_what_touches():
+    env = make_env("stack_three", "kinova")
+    trajectories = demonstrations("kinova")[:10]
+    found = [contacts(env, t, step) for t in trajectories for step in range(0, len(t.success), 4)]
+    assert 20 < max(found) < STACK_THREE.contact_limits.points

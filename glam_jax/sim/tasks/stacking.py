@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from glam_jax.sim.scenes import Thing, box
 from glam_jax.sim.tasks.path import Move, duration, within_reach
@@ -96,8 +98,14 @@ _MOST = Manner(
 
 def draw_manner(key: jax.Array) -> Manner:
     """A manner in which to stack, uniform over what the experts vary."""
-    keys = jax.random.split(key, len(Manner._fields))
-    return Manner(*map(uniform, keys, _LEAST, _MOST))
+    # One draw for all: every call of the generator is compiled anew, and that takes seconds.
+    least, split = ravel_pytree(jax.tree.map(np.float32, _LEAST, is_leaf=_is_vector))
+    most, _ = ravel_pytree(jax.tree.map(np.float32, _MOST, is_leaf=_is_vector))
+    return split(uniform(key, least, most))
+
+
+def _is_vector(value):
+    return isinstance(value, list)
 
 
 def _pinch(manner: Manner, centre: jax.Array, yaw: jax.Array) -> jax.Array:
