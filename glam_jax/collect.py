@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from glam_jax import contact_sheet, parts
+from glam_jax import contact_sheet, entry, parts
 from glam_jax import episodes as dataset
 from glam_jax.recording import DataError, Recording, check_episode
 from glam_jax.schema import Episode, Layout, title
@@ -208,4 +208,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("source", None, "Who demonstrates: " + ", ".join(FIRST_SEED["train"]))
     flags.DEFINE_integer("episodes", None, "Successful training episodes wanted.", lower_bound=1)
     flags.mark_flags_as_required(["config", "source", "episodes"])
-    app.run(main)
+    entry.run(main)

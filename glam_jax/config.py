@@ -5,8 +5,11 @@ Values that follow from others are computed where they are used.
 """
 
 import difflib
+import sys
 
 from ml_collections import ConfigDict
+
+from glam_jax import schema
 
 METHODS = ("glam_o", "glam", "mip")
 SCALES = ("quick", "standard", "paper")
@@ -46,8 +49,19 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
-def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked.
+def on_command_line(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+    """`make`, ending the program with one line if the argument is wrong.
+
+    For `get_config` in configs/: the flag's parser would wrap an exception in its traceback.
+    """
+    try:
+        return make(task, argument, arms)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+    """The config of a task for so many arms, with every key present, locked.
 
     Raises:
       ValueError: an unknown task, or a wrong argument (`parse_argument`).
@@ -63,7 +77,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.image_size = 64  # side of the square images, pixels
 
     config.data = _data(TARGETS[task])
-    config.world_model = _world_model(config.method)
+    config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain()
     config.policy = _policy()
     config.clone = _clone()
@@ -92,10 +106,10 @@ def _data(target: str) -> ConfigDict:
     return data
 
 
-def _world_model(method: str) -> ConfigDict:
+def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
     model.modality = "mask" if method == "glam_o" else "rgb"  # what the images hold
-    model.latent = 8  # d, dimensions of z
+    model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
     model.visual = 128  # Y, dimensions of the visual feature y
     model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP
@@ -111,7 +125,7 @@ def _world_model(method: str) -> ConfigDict:
 
 def _pretrain() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 2000  # updates
+    run.steps = 1500  # updates
     run.batch = 128  # windows
     run.window = 2  # T, frames of a window: T - 1 transitions
     run.target_share = 0.5  # share of rows from the target source
@@ -136,8 +150,8 @@ def _pretrain() -> ConfigDict:
         }
     )
     run.log_every = 50
-    run.evaluate_every = 1000
-    run.save_every = 1000
+    run.evaluate_every = 500
+    run.save_every = 500
     run.steps_per_call = 20  # updates per dispatch, on an accelerator
     return run
 
@@ -160,7 +174,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 4000
+    run.steps = 1500
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
@@ -169,10 +183,12 @@ def _clone() -> ConfigDict:
     run.weight_decay = 1e-5
     run.clip = 10.0
     run.ema_decay = 0.995
-    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 1.0})
+    # A light action term: h_a learns as fast, for the optimizer's steps do not depend on the
+    # gradient's scale, and the network is left to the labels, which all sources have.
+    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 0.03})
     run.log_every = 50
-    run.evaluate_every = 1000
-    run.save_every = 1000
+    run.evaluate_every = 500
+    run.save_every = 500
     run.steps_per_call = 20
     return run
 
@@ -195,7 +211,7 @@ def _replay() -> ConfigDict:
 
 
 def _make_quick(config: ConfigDict) -> None:
-    """Minutes on two CPU cores: fewer episodes, smaller convolutions, shorter training."""
+    """Minutes on two CPU cores: fewer episodes, shorter training."""
     config.data.auxiliary.umi = 300
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200

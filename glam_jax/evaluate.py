@@ -8,9 +8,9 @@ Gives the same answer as training did for the same trials; `--video` writes roll
 import json
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from glam_jax import experiment
+from glam_jax import entry, experiment
 from glam_jax.evaluation import video
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
@@ -37,4 +37,4 @@ def main(_):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("workdir")
-    app.run(main)
+    entry.run(main)

@@ -10,9 +10,9 @@ each source. All sources and robots are simulated.
 
 import json
 
-from absl import app, flags, logging
+from absl import flags, logging
 
-from glam_jax import experiment
+from glam_jax import entry, experiment
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import replay, summary
 from glam_jax.runtime.writer import write_json
@@ -54,4 +54,4 @@ def main(_):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("workdir")
-    app.run(main)
+    entry.run(main)

@@ -9,10 +9,10 @@ Called again with the same workdir it continues where it was, or says that it is
 import sys
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
-from glam_jax import experiment
+from glam_jax import entry, experiment
 from glam_jax.runtime.preemption import Preempted
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
@@ -35,4 +35,4 @@ def main(_):
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    entry.run(main)

@@ -49,9 +49,6 @@ def test_bad_arguments_are_one_line_each(argument, message):
     with pytest.raises(ValueError) as error:
         config.make("lifting", argument)
     assert message in str(error.value) and "\n" not in str(error.value)
-    with pytest.raises(SystemExit) as stop:  # on the command line, without a traceback
-        from_command_line(argument)
-    assert str(stop.value) == f"lifting: {error.value}"
 
 
 def test_the_command_line_changes_values():

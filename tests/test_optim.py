@@ -60,6 +60,23 @@ def test_clip_bounds_the_gradient_before_adam():
     np.testing.assert_allclose(moments[1e9], 1e5, rtol=1e-5)
 
 
+def test_matrices_with_their_own_rate_take_orthogonal_steps(params):
+    """Muon's update has singular values of about 1, whatever those of the gradient."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(6, 6)))[0] for _ in range(2))
+    gradient = (left * [1e2, 30, 10, 3, 1, 0.3]) @ right
+    params = {"dense": {"kernel": jnp.zeros((6, 6)), "bias": jnp.zeros(6)}}
+    gradients = {"dense": {"kernel": jnp.asarray(gradient, jnp.float32), "bias": jnp.ones(6)}}
+    optimizer = optim.make_optimizer(
+        learning_rate=0.01, matrix_learning_rate=0.5, steps=10, clip=1e9
+    )
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    values = np.linalg.svd(updates["dense"]["kernel"], compute_uv=False) / 0.5
+    assert values.max() < 1.5 and values[:4].min() > 0.4, values
+    # Adam's first step is its rate, here times b1 (1 - b1) / (1 - b1^2) + 1 (Nesterov).
+    np.testing.assert_allclose(updates["dense"]["bias"], -0.01 * (0.9 / 1.9 + 1.0), rtol=1e-3)
+
+
 def test_average_follows_the_hand_worked_rule():
     optimizer = optax.sgd(1.0)
     state = optim.init_state({"w": jnp.array(0.0)}, optimizer)
@@ -87,7 +104,10 @@ def test_state_shares_no_buffer():
     assert len(set(buffers)) == len(buffers)
 
 
-@pytest.mark.parametrize("wrong", [{"warmup_steps": 10}, {"warmup_steps": -1}, {"clip": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"warmup_steps": 10}, {"warmup_steps": -1}, {"clip": 0.0}, {"matrix_learning_rate": -1.0}],
+)
 def test_wrong_values_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         optim.make_optimizer(learning_rate=0.1, steps=10, **wrong)

@@ -12,7 +12,7 @@ from glam_jax.sim.tasks.path import (
     through,
     within_reach,
 )
-from glam_jax.sim.tasks.task import Situation, Start, Task, uniform
+from glam_jax.sim.tasks.task import CUBE_TURN, Situation, Start, Task, uniform
 
 HALF = 0.025  # m, half an edge of the cube
 HEIGHT = 0.10  # m above where the cube rests
@@ -24,7 +24,7 @@ def sample(key: jax.Array) -> Start:
     The hand starts far and wide, so that demonstrations approach the cube from everywhere and a
     policy that has drifted off still stands where some demonstration has been.
     """
-    cube = uniform(jax.random.fold_in(key, 0), [0.35, -0.20, -jnp.pi / 4], [0.60, 0.20, jnp.pi / 4])
+    cube = uniform(jax.random.fold_in(key, 0), [0.35, -0.20, -CUBE_TURN], [0.60, 0.20, CUBE_TURN])
     hand = uniform(jax.random.fold_in(key, 1), [0.38, -0.14, 0.17, -0.4], [0.52, 0.14, 0.32, 0.4])
     position = jnp.stack([cube[0], cube[1], jnp.float32(HALF)])
     return Start(position[None], cube[2:], hand[None, :3], hand[3:])

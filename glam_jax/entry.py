@@ -1,0 +1,35 @@
+"""How entry points start: what a user can put right ends in one line, not in a traceback."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app
+
+from glam_jax.recording import DataError
+from glam_jax.runtime.checkpoint import CheckpointError
+from glam_jax.runtime.steplog import NonFiniteLossError
+from glam_jax.workdir import WorkdirError
+
+EXPECTED = (DataError, WorkdirError, CheckpointError, NonFiniteLossError, FileNotFoundError)
+
+
+def run(main: Callable) -> None:
+    """`absl.app.run`, with errors of use on one line of stderr and exit status 1.
+
+    These are the `EXPECTED` ones, and all that goes wrong before `main` starts: then only the
+    command line and its config have been read. Anything else keeps its traceback.
+    """
+    started = False
+
+    def begin(argv):
+        nonlocal started
+        started = True
+        return main(argv)
+
+    try:
+        app.run(begin)
+    except Exception as error:
+        if started and not isinstance(error, EXPECTED):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
