@@ -9,6 +9,8 @@ import sys
 
 from ml_collections import ConfigDict
 
+from glam_jax import schema
+
 # World models: GLAM, CLAM, LAPA, each on RGB or (_o) on masks of the manipulated objects. MIP is
 # the policy alone, on robot actions.
 METHODS = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa", "mip")
@@ -43,19 +45,19 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
-def on_command_line(task: str, argument: str = "") -> ConfigDict:
+def on_command_line(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
     """`make`, ending the program with one line if the argument is wrong.
 
     For `get_config` in configs/: the flag's parser would wrap an exception in its traceback.
     """
     try:
-        return make(task, argument)
+        return make(task, argument, arms)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
 
-def make(task: str, argument: str = "") -> ConfigDict:
-    """The config of a task, with every key present, locked.
+def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+    """The config of a task for so many arms, with every key present, locked.
 
     Raises:
       ValueError: see `parse_argument`.
@@ -69,7 +71,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.image_size = 64  # side of the square images, pixels
 
     config.data = _data()
-    config.world_model = _world_model(config.method)
+    config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain(config.method)
     config.policy = _policy()
     config.clone = _clone()
@@ -102,10 +104,10 @@ def _family(method: str) -> str:
     return "glam" if method == "mip" else method.removesuffix("_o")
 
 
-def _world_model(method: str) -> ConfigDict:
+def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
     model.modality = "mask" if method.endswith("_o") else "rgb"  # what the images hold
-    model.latent = 8  # d, dimensions of z
+    model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
     model.visual = 128  # Y, dimensions of the visual feature y
     model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP
@@ -182,7 +184,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 3000
+    run.steps = 1500
     run.batch = 128
     run.target_share = 0.4
     run.learning_rate = 1e-3
@@ -191,7 +193,9 @@ def _clone() -> ConfigDict:
     run.weight_decay = 1e-5
     run.clip = 10.0
     run.ema_decay = 0.995
-    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 1.0})
+    # A light action term: h_a learns as fast, for the optimizer's steps do not depend on the
+    # gradient's scale, and the network is left to the labels, which all sources have.
+    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 0.03})
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500

@@ -97,7 +97,7 @@ def test_the_method_decides_whose_episodes_are_learnt_from(method):
 def test_mip_learns_from_target_actions_alone():
     made = config.make("lifting", "method=mip")
     assert made.data.auxiliary_episodes == 0 and made.clone.weights.action == 0.0
-    assert config.make("lifting", "method=clam").clone.weights.action == 1.0
+    assert config.make("lifting", "method=clam").clone.weights.action > 0
 
 
 def test_only_what_a_world_model_has_can_be_set():

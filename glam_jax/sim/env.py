@@ -74,7 +74,7 @@ class Env:
         self.task, self.robot, self.horizon = task, robot, task.horizon
         self.layout = schema.Layout(task.arms, image_size, robot.has_actions)
         self.action_dim = robot.action_dim * task.arms
-        self.mj_model = scenes.build(robot, task.objects, task.arms)
+        self.mj_model = scenes.build(robot, task.objects, task.arms, task.contact_limits)
         self._model = mjx.put_model(self.mj_model)
         self._prefixes = tuple(f"arm{arm}_" for arm in range(task.arms))
         model, joints = self.mj_model, len(robot.joints)

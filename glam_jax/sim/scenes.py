@@ -10,7 +10,7 @@ import dataclasses
 import mujoco
 import numpy as np
 
-from glam_jax.sim.robots import Robot
+from glam_jax.sim.robots import NO_CONTACT, Robot
 
 CONTROL_HZ = 20
 SUBSTEPS = 5
@@ -31,6 +31,9 @@ class Solid:
       mass: kg.
       rgba: its colour.
       position: of its centre (m). quaternion: w, x, y, z.
+      friction: sliding coefficient against all that it touches, for things that are pushed;
+        None: the 1.5 of pads and table, which holds what is grasped.
+      collides: False for looks and mass only; every pair that can collide costs time.
     """
 
     shape: str
@@ -39,6 +42,8 @@ class Solid:
     rgba: tuple[float, float, float, float]
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)
     quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    friction: float | None = None
+    collides: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +86,39 @@ class Camera:
         return quaternion
 
 
+@dataclasses.dataclass(frozen=True)
+class ContactLimits:
+    """Most contacts that MJX solves for at a time; C MuJoCo knows no limit.
+
+    MJX pays for every contact that a scene could have. The nearest pairs and the deepest points
+    are kept, so that limits above what ever touches at once change nothing else.
+
+    Attributes:
+      pairs: of geoms, of each two shapes but the table. points: of all contacts.
+    """
+
+    pairs: int
+    points: int
+
+
 # Tight on the workspace, and so far away that a cube spans about as many pixels wherever it
 # lies. Overhead looks down at 60 degrees from the front: straight down, hand and arm would
 # hide the object for most of an episode.
-CAMERAS = {
+_ONE_ARM = {
     "front": Camera((1.76, 0.0, 0.70), (0.46, 0.0, 0.175), 21.0),
     "overhead": Camera((1.16, 0.0, 1.34), (0.46, 0.0, 0.13), 21.0),
 }
+# 60 cm wide instead of 52, for what two arms share. From twice as far, the cube that lies
+# farthest still spans 5 pixels of 64.
+_TWO_ARMS = {
+    "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.22), 12.2),
+    "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.24), 12.2),
+}
+
+
+def cameras(arms: int) -> dict[str, Camera]:
+    """The fixed cameras of scenes with so many arms, the same for every robot."""
+    return {1: _ONE_ARM, 2: _TWO_ARMS}[arms]
 
 
 def bases(arms: int) -> np.ndarray:
@@ -96,13 +127,19 @@ def bases(arms: int) -> np.ndarray:
     return np.array([(0.0, y, 0.0) for y in sideways], np.float32)
 
 
-def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjModel:
+def build(
+    robot: Robot, objects: tuple[Thing, ...], arms: int = 1, limits: ContactLimits | None = None
+) -> mujoco.MjModel:
     """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
 
-    One free joint per object comes after all joints of the arms.
+    One free joint per object comes after all joints of the arms. `limits` keep MJX from
+    solving for all contacts that there could ever be; without, it does.
     """
     spec = mujoco.MjSpec()
-    _set_physics(spec)
+    _set_physics(spec, objects)
+    if limits is not None:
+        spec.add_numeric(name="max_geom_pairs", size=1, data=[limits.pairs])
+        spec.add_numeric(name="max_contact_points", size=1, data=[limits.points])
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
@@ -120,8 +157,10 @@ def build(robot: Robot, objects: tuple[Thing, ...], arms: int = 1) -> mujoco.MjM
     for thing in objects:
         _add_thing(spec, thing)
     for geom in spec.geoms:
-        geom.friction, geom.condim, geom.solref = _FRICTION, 4, _SOLREF
-    for name, camera in CAMERAS.items():
+        geom.solref = _SOLREF
+        if not geom.priority:
+            geom.friction, geom.condim = _FRICTION, 4
+    for name, camera in cameras(arms).items():
         spec.worldbody.add_camera(
             name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
         )
@@ -140,16 +179,33 @@ def _add_thing(spec, thing):
             quat=solid.quaternion,
             mass=solid.mass,
             rgba=solid.rgba,
-            **_OBJECT_CONTACT,
+            **(_OBJECT_CONTACT if solid.collides else NO_CONTACT),
+            **_slippery(solid),
         )
 
 
-def _set_physics(spec):
-    """Solver settings that hold a grasp at few iterations."""
+def _slippery(solid):
+    """Contact settings of a solid with a friction of its own.
+
+    Of two frictions the larger counts, unless one geom takes priority. No torsion: contacts of
+    condim 3 converge sooner.
+    """
+    if solid.friction is None:
+        return {}
+    return {"friction": (solid.friction, *_FRICTION[1:]), "priority": 1, "condim": 3}
+
+
+def _set_physics(spec, objects):
+    """Solver settings that are right at few iterations.
+
+    Friction stiffer than contact (impratio 10) keeps grasped things from creeping, and leaves
+    sliding ones unconverged: pushed bottles jumped. It is for scenes with something to grasp.
+    """
     option = spec.option
     option.timestep = 1.0 / (CONTROL_HZ * SUBSTEPS)
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    option.impratio = 10.0
+    grasped = any(solid.friction is None for thing in objects for solid in thing.solids)
+    option.impratio = 10.0 if grasped else 1.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     option.iterations, option.ls_iterations = 6, 8
     spec.compiler.degree = False

@@ -1,7 +1,5 @@
 """Lifting: hold a cube 10 cm above the table for half a second."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 
@@ -14,22 +12,19 @@ from glam_jax.sim.tasks.path import (
     through,
     within_reach,
 )
-from glam_jax.sim.tasks.task import Situation, Start, Task, uniform
+from glam_jax.sim.tasks.task import CUBE_TURN, Situation, Start, Task, uniform
 
 HALF = 0.025  # m, half an edge of the cube
 HEIGHT = 0.10  # m above where the cube rests
-TURN = math.pi / 8  # rad, most that the cube is turned either way
 
 
 def sample(key: jax.Array) -> Start:
     """Cube on the table, hand in the space above it.
 
     The hand starts far and wide, so that demonstrations approach the cube from everywhere and a
-    policy that has drifted off still stands where some demonstration has been. Cubes turned by
-    45 degrees either way look the same, and the hand would have to turn by either: well short of
-    that, what is seen says which.
+    policy that has drifted off still stands where some demonstration has been.
     """
-    cube = uniform(jax.random.fold_in(key, 0), [0.35, -0.20, -TURN], [0.60, 0.20, TURN])
+    cube = uniform(jax.random.fold_in(key, 0), [0.35, -0.20, -CUBE_TURN], [0.60, 0.20, CUBE_TURN])
     hand = uniform(jax.random.fold_in(key, 1), [0.38, -0.14, 0.17, -0.4], [0.52, 0.14, 0.32, 0.4])
     position = jnp.stack([cube[0], cube[1], jnp.float32(HALF)])
     return Start(position[None], cube[2:], hand[None, :3], hand[3:])

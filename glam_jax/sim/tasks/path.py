@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+REACH = 0.62  # m, horizontally from an arm's base: beyond, joints are no function of the pose
+
 
 class Path(NamedTuple):
     """Commanded motion of R hands, pointing down, over T control steps.
@@ -81,10 +83,18 @@ def duration(begin: jax.Array, end: jax.Array, speed, least: float) -> jax.Array
     return jnp.maximum(jnp.round(20.0 * jnp.linalg.norm(end - begin) / speed), least)
 
 
-def within_reach(position: jax.Array) -> jax.Array:
-    """The nearest position (3,) that an arm based at the origin reaches without stretching."""
-    far = jnp.linalg.norm(position[:2]) / 0.62
-    return position.at[:2].divide(jnp.maximum(far, 1.0))
+def within_reach(position: jax.Array, base=(0.0, 0.0, 0.0)) -> jax.Array:
+    """The nearest position (3,) that an arm based at `base` (3,) reaches without stretching."""
+    foot = jnp.asarray(base, jnp.float32)[:2]
+    way = position[:2] - foot
+    far = jnp.linalg.norm(way) / REACH
+    return position.at[:2].set(foot + way / jnp.maximum(far, 1.0))
+
+
+def is_within_reach(position: jax.Array, base=(0.0, 0.0, 0.0)) -> jax.Array:
+    """Whether positions (..., 2 or 3) lie within reach of an arm based at `base`: bool (...)."""
+    foot = jnp.asarray(base, jnp.float32)[:2]
+    return jnp.linalg.norm(position[..., :2] - foot, axis=-1) <= REACH
 
 
 def _detour(s, way, size):

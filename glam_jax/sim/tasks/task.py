@@ -1,15 +1,19 @@
 """What a task is: its objects, where things start, when it is done, and how an expert does it."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim.scenes import Thing
+from glam_jax.sim.scenes import ContactLimits, Thing
 from glam_jax.sim.tasks.path import Path
 
+# Cubes turned by 45 degrees either way look the same, and the hand would have to turn by either:
+# well short of that, what is seen says which.
+CUBE_TURN = math.pi / 8  # rad, most that a cube is turned either way
 PLACEMENTS = 32  # draws of a start until objects lie clear of each other
 
 
@@ -59,6 +63,7 @@ class Task:
       horizon: most control steps of an episode.
       plan: (key, `Start`, steps) -> `Path` of the expert's hands, varied by the key.
       plan_steps: control steps of a plan; every expert is done before.
+      contact_limits: of the simulation, if all contacts at once are too many to solve for.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Task:
     horizon: int
     plan: Callable[[jax.Array, Start, int], Path]
     plan_steps: int
+    contact_limits: ContactLimits | None = None
 
 
 def uniform(key: jax.Array, low, high) -> jax.Array:

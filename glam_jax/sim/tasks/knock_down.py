@@ -1,0 +1,107 @@
+"""Knocking down: push over a mustard bottle, which falls only across its narrow side."""
+
+import jax
+import jax.numpy as jnp
+
+from glam_jax.sim.scenes import Solid, Thing
+from glam_jax.sim.tasks.path import Move, Path, duration, through, within_reach
+from glam_jax.sim.tasks.task import Situation, Start, Task, uniform
+
+WIDE, NARROW = 0.048, 0.028  # m, half the body along its x and along its y
+BODY = 0.065  # m, half the height of the body
+CAP, TOP = 0.02, 0.166  # m: radius of the cap; where it ends above the table
+TILT = jnp.pi / 3  # rad from the vertical: farther over, the bottle lies
+FRICTION = 0.45  # sliding, at the table and at the fingers
+_YELLOW, _RED = (0.95, 0.75, 0.05, 1.0), (0.85, 0.2, 0.1, 1.0)
+_ALONG_X = (0.5**0.5, 0.0, 0.5**0.5, 0.0)  # w, x, y, z: turns the z axis to the x axis
+
+
+def bottle(name: str) -> Thing:
+    """A mustard bottle, its frame in the middle of its body.
+
+    With friction mu at the table and at the finger, a push at height h slides it once the force
+    is m g mu / (1 - mu^2), and tips it over an edge b off the middle once the force is
+    m g b / (h - 2 mu b). It does what takes less: at mu = 0.45 and h = 0.11 m, sliding takes
+    0.56 m g, tipping 0.33 m g across the narrow side and 0.72 m g along the wide one.
+    """
+    body = Solid("box", (WIDE, NARROW, BODY), 0.25, _YELLOW, friction=FRICTION)
+    # Never the first to touch: above the body and narrower.
+    shoulders = Solid(
+        "capsule", (0.022, 0.018), 0.03, _YELLOW, (0, 0, BODY), _ALONG_X, FRICTION, collides=False
+    )
+    cap = Solid("sphere", (CAP,), 0.01, _RED, (0, 0, TOP - CAP - BODY), friction=FRICTION)
+    return Thing(name, (body, shoulders, cap))
+
+
+def sample(key: jax.Array) -> Start:
+    """Bottle standing on the table, hand in the space above, higher than the cap wherever it is."""
+    stand = uniform(jax.random.fold_in(key, 0), [0.38, -0.15, -1.1], [0.55, 0.15, 1.1])
+    hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.16, 0.215, -0.4], [0.54, 0.16, 0.34, 0.4])
+    position = jnp.stack([stand[0], stand[1], jnp.float32(BODY)])
+    return Start(position[None], stand[2:], hand[None, :3], hand[3:])
+
+
+def is_lying(now: Situation) -> jax.Array:
+    """The bottle's own vertical is more than 60 degrees off the vertical."""
+    return now.rotation[0, 2, 2] < jnp.cos(TILT)
+
+
+def push_direction(start: Start) -> jax.Array:
+    """Unit vector (3,), level, in which the bottle is pushed over: across its narrow side.
+
+    Away from the hand, or, where that would begin out of reach, away from the arm's foot.
+    """
+    bottle_at, yaw = start.object_position[0], start.object_yaw[0]
+    across = jnp.stack([-jnp.sin(yaw), jnp.cos(yaw), jnp.zeros(())])
+    from_hand = _towards(across, bottle_at - start.tcp_position[0])
+    begin = bottle_at - 0.11 * from_hand
+    near = jnp.linalg.norm(begin[:2]) < 0.60
+    return jnp.where(near, from_hand, _towards(across, bottle_at))
+
+
+def _towards(axis, way):
+    return jnp.where(jnp.dot(axis, way) < 0, -axis, axis)
+
+
+def plan(key: jax.Array, start: Start, steps: int) -> Path:
+    """Close the fingers, go beside the bottle, push across its narrow side, retreat.
+
+    Varied: how far and how high above the stand-off the descent begins, bow, speeds, stand-off,
+    height and travel of the push, where on the bottle's side, dwell, retreat.
+    """
+    low = [0.225, -0.05, 0.15, 0.09, 0.085, 0.107, -0.008, 0.05, 0.09, 1.0, 0.03, 0.00, -0.08]
+    high = [0.29, 0.05, 0.24, 0.15, 0.115, 0.118, 0.008, 0.07, 0.16, 4.0, 0.09, 0.08, 0.08]
+    draw = uniform(key, low, high)
+    above, bow, reach_speed, down_speed, gap, height = draw[:6]
+    aside, past, push_speed, dwell, back, up, turn = draw[6:]
+    bottle_at, home, yaw = start.object_position[0], start.tcp_position[0], start.object_yaw[0]
+    forward = push_direction(start)
+    side = jnp.stack([-forward[1], forward[0], jnp.zeros(())])
+
+    middle = jnp.append(bottle_at[:2], height) + aside * side
+    begin = middle - gap * forward
+    end = within_reach(middle + past * forward)
+    over = begin.at[2].set(above)
+    away = within_reach(end - back * forward + jnp.stack([0.0, 0.0, up]))
+    yaw = yaw + turn
+    moves = [
+        Move(over, yaw, duration(home, over, reach_speed, 14.0), 0.0, bow),
+        Move(begin, yaw, duration(over, begin, down_speed, 10.0), 0.0),
+        Move(end, yaw, duration(begin, end, push_speed, 14.0), 0.0),
+        Move(end, yaw, jnp.floor(dwell), 0.0),
+        Move(away, yaw, duration(end, away, reach_speed, 10.0), 0.0),
+    ]
+    return through(home, start.tcp_yaw[0], moves, steps)
+
+
+KNOCK_DOWN = Task(
+    name="knock_down",
+    arms=1,
+    objects=(bottle("bottle"),),
+    sample=sample,
+    condition=is_lying,
+    hold_steps=5,
+    horizon=160,
+    plan=plan,
+    plan_steps=140,
+)
