@@ -4,5 +4,5 @@ from glam_jax import config
 
 
 def get_config(argument: str = ""):
-    """`argument`: method=glam_o|glam|mip and scale=quick|standard|paper, comma separated."""
+    """`argument`: method=NAME,scale=NAME of `config.METHODS` and `config.SCALES`."""
     return config.on_command_line("stack_two", argument)

@@ -11,12 +11,16 @@ from ml_collections import ConfigDict
 
 from glam_jax import schema
 
-METHODS = ("glam_o", "glam", "mip")
+# World models: GLAM, CLAM, LAPA, each on RGB or (_o) on masks of the manipulated objects. MIP is
+# the policy alone, on robot actions.
+METHODS = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa", "mip")
+# Methods that learn from the target's episodes alone, in both stages.
+TARGET_ONLY = ("clam_o", "clam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
 # Task -> source with robot actions by default, on which policies are evaluated.
 TARGETS = {
-    "lifting": "kinova",
+    "lifting": "kinova_real",
     "pick_place": "kinova_real",
     "knock_down": "kinova_real",
     "stack_two": "kinova",
@@ -78,17 +82,18 @@ def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
 
     config.data = _data(TARGETS[task])
     config.world_model = _world_model(config.method, arms)
-    config.pretrain = _pretrain()
+    config.pretrain = _pretrain(config.method)
     config.policy = _policy()
     config.clone = _clone()
     config.evaluate = _evaluate()
     config.replay = _replay()
     if config.scale == "quick":
         _make_quick(config)
-    if config.method == "mip":
+    if config.method in TARGET_ONLY:
         for source in config.data.auxiliary:
             config.data.auxiliary[source] = 0
-        config.clone.target_share = 1.0
+        config.pretrain.target_share = config.clone.target_share = 1.0
+    if config.method == "mip":
         config.clone.weights.action = 0.0  # its labels are the actions
     return config.lock()
 
@@ -106,24 +111,35 @@ def _data(target: str) -> ConfigDict:
     return data
 
 
+def _family(method: str) -> str:
+    """The method whose world model's settings a config has; MIP has GLAM's, and no use for them."""
+    return "glam" if method == "mip" else method.removesuffix("_o")
+
+
 def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
-    model.modality = "mask" if method == "glam_o" else "rgb"  # what the images hold
+    model.modality = "mask" if method.endswith("_o") else "rgb"  # what the images hold
     model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
     model.visual = 128  # Y, dimensions of the visual feature y
     model.channels = (8, 16, 32, 64)  # of the four convolutions
     model.width = 256  # of every MLP
-    model.posterior_blocks = 5  # ResMLP blocks of q_phi and q_eta
+    model.posterior_blocks = 5  # ResMLP blocks of the inverse dynamics model (and of q_eta)
     model.forward_blocks = 4  # of the forward model
-    model.proprio_blocks = 5  # of the proprioceptive forward model
-    model.decoder_layers = 4  # of the action decoder
-    model.alignment = "asymmetric"  # or symmetric, none
-    model.action_loss_on = "action_encoder"  # or idm
     model.reconstruct_share = 0.25  # of the rows, at random, for the image term
+    family = _family(method)
+    if family in ("glam", "clam"):
+        model.decoder_layers = 4  # of the action decoder
+    if family == "glam":
+        model.proprio_blocks = 5  # of the proprioceptive forward model
+        model.alignment = "asymmetric"  # or symmetric, none
+        model.action_loss_on = "action_encoder"  # or idm
+    if family == "lapa":
+        model.codes = 4  # m, codes that one latent is made of; d is a multiple
+        model.codebook_size = 8  # K, shared by all m
     return model
 
 
-def _pretrain() -> ConfigDict:
+def _pretrain(method: str) -> ConfigDict:
     run = ConfigDict()
     run.steps = 1500  # updates
     run.batch = 128  # windows
@@ -135,25 +151,31 @@ def _pretrain() -> ConfigDict:
     run.weight_decay = 1e-5
     run.clip = 100.0  # largest gradient norm
     run.ema_decay = 0.995
-    run.weights = ConfigDict(  # of the terms, SPEC section 2
-        {
-            "image": 1.0,
-            "forward_y": 1.0,
-            "forward_ee": 1.0,
-            "kl_idm": 1e-3,
-            "target_forward_y": 1.0,
-            "target_forward_ee": 1.0,
-            "proprio": 1.0,
-            "action": 1.0,
-            "kl_action_encoder": 1e-3,
-            "alignment": 1.0,  # lambda
-        }
-    )
+    run.weights = _weights(_family(method))
+    if _family(method) == "lapa":
+        run.reseed_every = 20  # updates between replacements of codes that the batch does not use
+        run.reseed_until = 0.5  # share of the run; later codes are left to settle
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500
     run.steps_per_call = 20  # updates per dispatch, on an accelerator
     return run
+
+
+def _weights(family: str) -> ConfigDict:
+    """Weights of the terms of stage 1, SPEC sections 2 and 4."""
+    weights = ConfigDict({"image": 1.0, "forward_y": 1.0, "forward_ee": 1.0})
+    if family == "clam":
+        weights.action = 1.0  # its decoder reads the inverse dynamics model's z; 0.01 is in use too
+    if family == "glam":
+        weights.kl_idm = 1e-3
+        weights.target_forward_y = 1.0
+        weights.target_forward_ee = 1.0
+        weights.proprio = 1.0
+        weights.action = 1.0
+        weights.kl_action_encoder = 1e-3
+        weights.alignment = 1.0  # lambda
+    return weights
 
 
 def _policy() -> ConfigDict:

@@ -131,7 +131,11 @@ def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
 def decoded_actions(
     world_model: pretrain.WorldModel, heldout: dict[str, list[Episode]], source: str
 ) -> list[np.ndarray]:
-    """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone."""
+    """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone.
+
+    Raises:
+      ValueError: the world model has no action decoder.
+    """
     target, *_ = heldout
     auxiliary = heldout[source] if source != target else ()
     store = Store(heldout[target], auxiliary)
@@ -203,7 +207,8 @@ def run(config: ConfigDict, path: str | Path) -> dict:
             world_model = pretrain.pretrain(config, data.store, heldout, stats, workdir.world_model)
         with workdir.timed("relabel"):
             labels = relabel.relabel(world_model, data.store, workdir.labels)
-        errors["stage1"] = world_model.ee_error_mm(heldout)
+        if world_model.decodes:
+            errors["stage1"] = world_model.ee_error_mm(heldout)
         _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy

@@ -29,8 +29,10 @@ def main(_):
     logging.set_verbosity(logging.WARNING)
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
-    if config.method == "mip":
-        raise WorkdirError(f"{workdir.path}: method mip has no world model to replay with")
+    kind = pretrain.world_model_of(config.method)
+    if kind is None or not kind.decodes:
+        lacks = "no world model" if kind is None else "no action decoder in its world model"
+        raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to replay with")
     robot = experiment.replay_robot(config, _ROBOT.value)
     world_model = pretrain.load(config, experiment.layout_of(config), workdir.world_model)
     heldout = experiment.read_heldout(config, config.replay.episodes)

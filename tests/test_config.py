@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from glam_jax import collect, config, experiment, schema
-from glam_jax.models import glam, mip
+from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages import clone, pretrain
 
@@ -37,7 +37,10 @@ def test_the_argument_picks_method_and_scale():
 @pytest.mark.parametrize(
     "argument, message",
     [
-        ("method=clam", "unknown method 'clam'; known: glam_o, glam, mip"),
+        (
+            "method=bc",
+            "unknown method 'bc'; known: glam_o, glam, clam_o, clam, lapa_o, lapa, mip",
+        ),
         ("method=glamo", "did you mean glam_o?"),
         ("scale=fast", "unknown scale 'fast'; known: quick, standard, paper"),
         ("scale", "unknown scale ''; known: quick, standard, paper"),
@@ -76,9 +79,20 @@ def test_unknown_keys_and_wrong_types_are_refused():
         made.pretrain.steps = "500"
 
 
-@pytest.mark.parametrize("method, modality", [("glam_o", "mask"), ("glam", "rgb")])
-def test_the_method_decides_what_the_world_model_sees(method, modality):
-    assert config.make("lifting", f"method={method}").world_model.modality == modality
+@pytest.mark.parametrize("family", ["glam", "clam", "lapa"])
+@pytest.mark.parametrize("suffix, modality", [("_o", "mask"), ("", "rgb")])
+def test_the_method_decides_what_the_world_model_sees(family, suffix, modality):
+    made = config.make("lifting", f"method={family}{suffix}")
+    assert made.world_model.modality == modality
+
+
+@pytest.mark.parametrize("method", config.METHODS)
+def test_the_method_decides_whose_episodes_are_learnt_from(method):
+    made = config.make("lifting", f"method={method},scale=quick")
+    alone = method in ("clam_o", "clam", "mip")
+    assert (not any(made.data.auxiliary.values())) == alone
+    for stage in (made.pretrain, made.clone):
+        assert (stage.target_share == 1.0) == alone
 
 
 @pytest.mark.parametrize("task", sorted(config.TARGETS))
@@ -149,8 +163,17 @@ def test_replay_needs_a_robot_with_actions():
 
 def test_mip_learns_from_target_actions_alone():
     made = config.make("lifting", "method=mip")
-    assert not any(made.data.auxiliary.values()) and made.clone.target_share == 1.0
-    assert made.clone.weights.action == 0.0
+    assert not any(made.data.auxiliary.values()) and made.clone.weights.action == 0.0
+    assert config.make("lifting", "method=clam").clone.weights.action > 0
+
+
+def test_only_what_a_world_model_has_can_be_set():
+    with pytest.raises(AttributeError, match="alignment"):
+        from_command_line("method=lapa", "--config.world_model.alignment=none")
+    with pytest.raises(AttributeError, match="kl_idm"):
+        from_command_line("method=clam", "--config.pretrain.weights.kl_idm=1.0")
+    changed = from_command_line("method=clam", "--config.pretrain.weights.action=0.01")
+    assert changed.pretrain.weights.action == 0.01
 
 
 def test_standard_is_the_papers_data_and_modules():
@@ -167,12 +190,18 @@ def test_standard_is_the_papers_data_and_modules():
 @pytest.mark.parametrize("scale", ["quick", "standard"])
 def test_every_config_describes_its_models(method, scale):
     made = config.make("lifting", f"method={method},scale={scale}")
-    assert set(made.pretrain.weights) == set(glam.TERM_ROWS)
     assert set(made.clone.weights) == set(mip.TERM_ROWS)
-    world_model = pretrain.build(made, LAYOUT)
-    channels = 2 if method == "glam_o" else 6
-    params = jax.eval_shape(lambda: pretrain.init_params(world_model, LAYOUT, channels, made.seed))
-    assert params["params"]["action_decoder"]["MLP_0"]["Dense_3"]["kernel"].shape == (256, 8)
+    if method != "mip":
+        world_model = pretrain.build(made, LAYOUT)
+        assert set(made.pretrain.weights) == set(world_model.term_rows)
+        channels = 2 if method.endswith("_o") else 6
+        params = jax.eval_shape(
+            lambda: pretrain.init_params(world_model, LAYOUT, channels, made.seed)
+        )["params"]
+        if method.startswith("lapa"):
+            assert params["codebook"].shape == (8, 2) and "action_decoder" not in params
+        else:
+            assert params["action_decoder"]["MLP_0"]["Dense_3"]["kernel"].shape == (256, 8)
     policy = clone.build(made, LAYOUT, 8)
     params = jax.eval_shape(lambda: clone.init_params(policy, LAYOUT, made.seed))
     assert ("action_decoder" in params["params"]) == (method != "mip")

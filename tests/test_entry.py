@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from glam_jax import entry
+from glam_jax import config, entry
 from glam_jax.recording import DataError
+from glam_jax.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -48,4 +49,17 @@ def test_a_wrong_config_is_one_line_that_helps(argument, hint):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "lacks"),
+    [("mip", "no world model"), ("lapa_o", "no action decoder in its world model")],
+)
+def test_replay_of_a_method_that_decodes_no_latents_is_one_line(tmp_path, method, lacks):
+    Workdir(tmp_path).claim(config.make("lifting", f"method={method}"))
+    command = [sys.executable, "-m", "glam_jax.replay", f"--workdir={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"error: {tmp_path}: method {method} has {lacks} to replay with\n" in done.stderr
     assert "Traceback" not in done.stderr

@@ -2,31 +2,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_windows as tiny
 from random_params import random_params
+from tiny_windows import only, size, window_batch
 
 from glam_jax import schema
 from glam_jax.models import glam, losses, modules
 
-LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
-SMALL = {
-    "image_size": 16, "action_dim": 8, "latent": 4, "visual": 8, "channels": (4, 4, 4, 4),
-    "width": 16, "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1,
-    "decoder_layers": 2,
-}  # fmt: skip
-
-
-def window_batch(rows=4, channels=2):
-    batch = schema.fake_batch(schema.window_batch_shapes(LAYOUT, rows, 3, channels))
-    if channels == 2:
-        batch["image"] %= 2
-    mask = batch["is_target"][:, None, None]
-    batch |= {
-        "ee_step": np.diff(batch["ee_pose"], axis=1),
-        "ee_step_scale": 1.0,
-        "proprio_step_scale": 1.0,
-    }
-    batch["proprio_step"] = np.diff(batch["proprio"], axis=1) * mask
-    return jax.tree.map(jnp.asarray, batch)
+OWN = {"action_dim": 8, "proprio_blocks": 1, "decoder_layers": 2}
+SMALL = tiny.SMALL | OWN
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +18,7 @@ def world():
     """A small GLAM-O, its parameters, a batch, and gradients of one term alone."""
     model, batch = glam.Glam(modality="mask", **SMALL), window_batch()
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
-
-    @jax.jit
-    def gradients(weights, params, batch):
-        return jax.grad(lambda p: total(model, weights, p, batch))(params)["params"]
-
-    return model, params, batch, gradients
+    return model, params, batch, tiny.make_gradients(model)
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +27,6 @@ def at_zero(world):
     model, params, batch, _ = world
     zero = jax.tree.map(jnp.zeros_like, params)
     return jax.jit(lambda p: model.apply(p, batch, jax.random.key(0), method="loss"))(zero)
-
-
-def total(model, weights, params, batch):
-    terms, _ = model.apply(params, batch, jax.random.key(2), method="loss")
-    return losses.reduce_terms(terms, glam.TERM_ROWS, weights, batch["is_target"])[0]
 
 
 def gradient_of_term(name, params, batch, **settings):
@@ -64,14 +38,6 @@ def gradient_of_term(name, params, batch, **settings):
         return losses.masked_mean(terms[name], batch["is_target"])
 
     return jax.jit(jax.grad(term))(params)["params"]
-
-
-def only(*names):
-    return {name: float(name in names) for name in glam.TERM_ROWS}
-
-
-def size(tree):
-    return sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
 
 
 def test_kl_against_hand_worked_values():
@@ -88,7 +54,7 @@ def test_kl_against_hand_worked_values():
 
 def test_alignment_gives_the_action_encoder_no_gradient(world):
     _, params, batch, gradients = world
-    found = gradients(only("alignment"), params, batch)
+    found = gradients(only(glam.Glam, "alignment"), params, batch)
     assert size(found["action_encoder"]) == 0
     assert size(found["idm"]) > 0
 
@@ -103,7 +69,7 @@ def test_alignment_ablations_change_who_learns_from_it(world, alignment, reaches
 
 def test_action_reconstruction_gives_the_idm_no_gradient(world):
     _, params, batch, gradients = world
-    found = gradients(only("action"), params, batch)
+    found = gradients(only(glam.Glam, "action"), params, batch)
     assert size(found["idm"]) == size(found["encoder"]) == 0
     assert size(found["action_encoder"]) > 0
 
@@ -117,16 +83,9 @@ def test_action_loss_on_the_idm_is_a_switch(world):
 
 def test_auxiliary_rows_add_exactly_zero_to_every_target_term(world):
     _, params, batch, gradients = world
-    target_terms = [name for name, rows in glam.TERM_ROWS.items() if rows == "target"]
-    rows = batch["is_target"] == 0
-
-    def scrambled(value):
-        return jnp.where(rows.reshape(-1, *[1] * (value.ndim - 1)), value[::-1] + 1, value)
-
-    kept = {"is_target", "ee_step_scale", "proprio_step_scale"}
-    other = {k: v if k in kept else scrambled(v) for k, v in batch.items()}
-    other["image"] %= 2
-    before, after = (gradients(only(*target_terms), params, b) for b in (batch, other))
+    target_terms = [name for name, rows in glam.Glam.term_rows.items() if rows == "target"]
+    other = tiny.scramble_auxiliary(batch)
+    before, after = (gradients(only(glam.Glam, *target_terms), params, b) for b in (batch, other))
     assert size(before) > 0
     jax.tree.map(np.testing.assert_array_equal, before, after)
 
@@ -134,7 +93,7 @@ def test_auxiliary_rows_add_exactly_zero_to_every_target_term(world):
 def test_all_source_terms_do_see_auxiliary_rows(world):
     _, params, batch, gradients = world
     other = {**batch, "ee_step": batch["ee_step"].at[1].add(1.0)}
-    before, after = (gradients(only("forward_ee"), params, b) for b in (batch, other))
+    before, after = (gradients(only(glam.Glam, "forward_ee"), params, b) for b in (batch, other))
     assert size(jax.tree.map(lambda a, b: a - b, before, after)) > 0
 
 
@@ -185,11 +144,9 @@ def test_unknown_choices_are_refused(field):
 
 def test_shapes_at_full_size():
     layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = schema.fake_batch(schema.window_batch_shapes(layout, 2, 8, 6))
-    batch |= {"ee_step": batch["ee_pose"][:, 1:], "proprio_step": batch["proprio"][:, 1:]}
-    batch |= {"ee_step_scale": 1.0, "proprio_step_scale": 1.0}
-    batch = jax.tree.map(jnp.asarray, batch)
-    model = glam.Glam("rgb", 64, 16, 16, 128, (32, 64, 128, 256), 256, 5, 4, 5, 4)
+    batch = window_batch(rows=2, channels=6, layout=layout, time=8)
+    own = {"action_dim": 16, "proprio_blocks": 5, "decoder_layers": 4}
+    model = glam.Glam(modality="rgb", **tiny.LARGE, **own)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
     label = jax.eval_shape(lambda p: model.apply(p, batch, method="label"), params)

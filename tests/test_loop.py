@@ -84,6 +84,28 @@ def test_step_is_the_gradient_of_its_own_batch_and_key():
     assert set(metrics) == {"loss", "reconstruction", "grad_norm"}
 
 
+def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_own():
+    def loss(params, batch, key):
+        value, terms = tiny.loss(params, batch, key)
+        return value, {**terms, "draw": jax.random.normal(key, (2,))}
+
+    def amend(state, metrics, key):
+        rest = {name: value for name, value in metrics.items() if name != "draw"}
+        told = {"before": metrics["draw"][0], "own": jax.random.normal(key)}
+        return state.replace(ema=state.params), rest | told
+
+    feed, state = tiny.ResidentFeed(), tiny.make_state()
+    plain = jax.jit(tiny.make_step(feed))(state, feed.fetch(0))[0]
+    step = jax.jit(tiny.make_step(feed, loss, amend))
+    (found, metrics), (_, later) = (
+        step(state.replace(step=jnp.int32(at)), feed.fetch(at)) for at in (0, 1)
+    )
+    assert_equal(found.params, plain.params)
+    assert_equal(found.ema, plain.params)  # as it is after the update
+    assert set(metrics) == {"loss", "reconstruction", "grad_norm", "before", "own"}
+    assert metrics["own"] != later["own"] and metrics["own"] != metrics["before"]
+
+
 def test_streamed_batches_train_as_resident_ones(expected):
     found = run(feed=tiny.StreamingFeed())
     jax.tree.map(

@@ -73,8 +73,8 @@ def make_state():
     return optim.init_state({"dense": {"kernel": kernel, "bias": jnp.zeros(WIDTH)}}, OPTIMIZER)
 
 
-def make_step(feed, loss=loss):
-    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, ema_decay=0.99, seed=SEED)
+def make_step(feed, loss=loss, amend=None):
+    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED, amend)
 
 
 def main(workdir: pathlib.Path, steps: int, pause: float) -> None:

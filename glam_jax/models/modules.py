@@ -65,6 +65,19 @@ class Posterior(nn.Module):
         return Gaussian(mean, jnp.clip(log_variance, *LOG_VARIANCE_RANGE))
 
 
+class PointPosterior(nn.Module):
+    """Residual MLP with a Linear head: (..., D) -> one latent (..., Z), without noise."""
+
+    blocks: int
+    width: int
+    latent: int
+
+    @nn.compact
+    def __call__(self, *inputs) -> jax.Array:
+        h = ResMLP(self.blocks, self.width)(jnp.concatenate(inputs, axis=-1))
+        return nn.Dense(self.latent)(h)
+
+
 class ForwardModel(nn.Module):
     """p_theta(x_t+1 given x_t, z_t): residual of y (..., Y) and of the pose (..., E).
 

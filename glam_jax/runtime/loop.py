@@ -17,7 +17,11 @@ from glam_jax.runtime.steplog import StepLog
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
 TrainStep = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+Amend = Callable[[TrainState, Metrics, jax.Array], tuple[TrainState, Metrics]]
 Hook = Callable[[int, TrainState], dict[str, float] | None]
+
+# What `Amend`'s key is folded from the step's with: no loss splits off that many keys.
+AMEND_KEY = 0x7FFFFFFF
 
 
 class Feed(Protocol):
@@ -42,15 +46,19 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     seed: int,
+    amend: Amend | None = None,
 ) -> TrainStep:
     """The pure train step: assemble the batch, differentiate the loss, update.
 
     Args:
-      loss: (params, batch, key) -> (scalar to minimise, dict of scalars to log).
+      loss: (params, batch, key) -> (scalar to minimise, dict of scalars to log, or of what
+        `amend` makes scalars of).
       assemble: the feed's.
       optimizer: see `optim.make_optimizer`.
       ema_decay: see `optim.apply_gradients`.
       seed: the noise of step t comes from fold_in(key(seed), t).
+      amend: (state after the update, metrics, key) -> the same, changed: what training does
+        that no gradient does. Pure.
 
     Returns:
       train_step(state, fetched) -> (state, metrics): the loss's own metrics, `loss`, and
@@ -63,7 +71,10 @@ def make_train_step(
         value_and_grad = jax.value_and_grad(loss, has_aux=True)
         (value, terms), gradients = value_and_grad(state.params, batch, key)
         metrics = {**terms, "loss": value, "grad_norm": optax.tree.norm(gradients)}
-        return apply_gradients(state, gradients, optimizer, ema_decay), metrics
+        state = apply_gradients(state, gradients, optimizer, ema_decay)
+        if amend:
+            state, metrics = amend(state, metrics, jax.random.fold_in(key, AMEND_KEY))
+        return state, metrics
 
     return train_step
 

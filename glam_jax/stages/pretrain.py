@@ -10,20 +10,30 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from glam_jax import normalize, pipeline, schema
-from glam_jax.models import glam, losses
+from glam_jax.models import losses
+from glam_jax.models.clam import Clam
+from glam_jax.models.glam import Glam
+from glam_jax.models.lapa import Lapa
+from glam_jax.models.world_model import LatentActionModel
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import decoding, inputs, training
+from glam_jax.stages import codebook, decoding, inputs, training
 from glam_jax.store import Store
 
 # Transitions per call where no gradient is taken.
 LABEL_BATCH = 256
 
+# Method -> its world model; MIP has none. With "_o" it is the same model on masks.
+WORLD_MODELS = {"glam": Glam, "clam": Clam, "lapa": Lapa}
+
 
 @dataclasses.dataclass(frozen=True)
 class WorldModel:
-    """A frozen world model in physical units: poses in, latents out, actions in rad out."""
+    """A frozen world model in physical units: poses in, latents out, actions in rad out.
 
-    model: glam.Glam
+    One that does not `decode` (LAPA's learns no actions) raises ValueError where it is asked to.
+    """
+
+    model: LatentActionModel
     params: dict
     stats: normalize.Statistics
 
@@ -42,14 +52,28 @@ class WorldModel:
 
         return jax.jit(decode)
 
+    @property
+    def decodes(self) -> bool:
+        """Whether it has an action decoder."""
+        return self.model.decodes
+
     def label(self, store: Store) -> np.ndarray:
-        """z_t = mean of q_phi for every transition of a store, in order: (n, Z)."""
+        """z_t, without noise, for every transition of a store, in order: (n, Z)."""
         batches = pipeline.transition_batches(store, LABEL_BATCH, self.model.modality)
         found = [(self._label(self.params, b, self.stats), b["real"] > 0) for b in batches]
         return np.concatenate([np.asarray(z)[real] for z, real in found])
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Robot actions of latents, (n, Z) -> (n, A), in rad and gripper command."""
+        """Robot actions of latents, (n, Z) -> (n, A), in rad and gripper command.
+
+        Raises:
+          ValueError: this world model has no action decoder.
+        """
+        if not self.decodes:
+            raise ValueError(
+                f"{type(self.model).__name__} learns no robot actions in stage 1: "
+                "its latents are decoded by stage 2's policy alone"
+            )
         padded = np.concatenate([z, np.zeros((-len(z) % LABEL_BATCH, z.shape[1]), z.dtype)])
         rows = padded.reshape(-1, LABEL_BATCH, z.shape[1])
         actions = [np.asarray(self._decode(self.params, row, self.stats)) for row in rows]
@@ -61,37 +85,52 @@ class WorldModel:
         return np.asarray(out[:, 0])
 
     def ee_error_mm(self, heldout: Store) -> dict[str, float]:
-        """Decoded end-effector error on the transitions of held-out target episodes."""
+        """Decoded end-effector error on the transitions of held-out target episodes.
+
+        Raises:
+          ValueError: as `decode`.
+        """
         decoded = self.decode(self.label(heldout))
         distance = decoding.ee_distance_mm(decoded, heldout.transition_actions())
         return decoding.summary([np.asarray(distance)], "heldout")
 
 
-def build(config: ConfigDict, layout: schema.Layout) -> glam.Glam:
-    """The world model that a config describes."""
-    return glam.Glam(
-        image_size=layout.image_size,
-        action_dim=layout.action_dim,
-        **{name: _frozen(value) for name, value in config.world_model.items()},
-    )
+def world_model_of(method: str) -> type[LatentActionModel] | None:
+    """The class of a method's world model, None if it has none."""
+    return WORLD_MODELS.get(method.removesuffix("_o"))
+
+
+def build(config: ConfigDict, layout: schema.Layout) -> LatentActionModel:
+    """The world model that a config describes.
+
+    Raises:
+      ValueError: the config's method has none.
+    """
+    kind = world_model_of(config.method)
+    if kind is None:
+        raise ValueError(f"method {config.method} has no world model")
+    settings = {name: _frozen(value) for name, value in config.world_model.items()}
+    if kind.decodes:
+        settings["action_dim"] = layout.action_dim
+    return kind(image_size=layout.image_size, **settings)
 
 
 def _frozen(value):
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
-def make_loss(model: glam.Glam, weights: dict, stats: normalize.Statistics):
-    """(params, batch, key) -> (scalar, terms): the weighted sum of SPEC section 2's terms."""
+def make_loss(model: LatentActionModel, weights: dict, stats: normalize.Statistics):
+    """(params, batch, key) -> (scalar, terms and metrics): the weighted sum of the terms."""
 
     def loss(params, batch, key):
         terms, metrics = model.apply(params, inputs.windows(batch, stats), key, method="loss")
-        total, means = losses.reduce_terms(terms, glam.TERM_ROWS, weights, batch["is_target"])
-        return total, means | {name: value.mean() for name, value in metrics.items()}
+        total, means = losses.reduce_terms(terms, model.term_rows, weights, batch["is_target"])
+        return total, means | {name: value.mean(axis=0) for name, value in metrics.items()}
 
     return loss
 
 
-def init_params(model: glam.Glam, layout: schema.Layout, channels: int, seed: int) -> dict:
+def init_params(model: LatentActionModel, layout: schema.Layout, channels: int, seed: int) -> dict:
     """Initial parameters from a seed."""
     shapes = schema.window_batch_shapes(layout, 2, 2, channels)
     batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
@@ -134,6 +173,8 @@ def pretrain(
     labeller = WorldModel(model, {}, stats)
 
     def evaluate(step: int, state) -> dict[str, float]:
+        if not labeller.decodes:
+            return {}
         return _with_params(labeller, state.ema).ee_error_mm(heldout)
 
     ema = training.train(
@@ -147,6 +188,7 @@ def pretrain(
         stats=stats,
         metadata={},
         directory=directory,
+        amend=codebook.make_amend(run) if isinstance(model, Lapa) else None,
     )
     return WorldModel(model, ema, stats)
 

@@ -22,6 +22,7 @@ def train(
     stats: dict,
     metadata: dict,
     directory: pathlib.Path,
+    amend: loop.Amend | None = None,
 ) -> Any:
     """Trains one stage to its end, continuing from the stage's folder; returns the averaged
     parameters.
@@ -30,7 +31,7 @@ def train(
       name: what progress bars and errors call the stage.
       config: the resolved config of the run, saved with each checkpoint.
       run: the stage's section of it.
-      loss, feed: see `loop.make_train_step`.
+      loss, feed, amend: see `loop.make_train_step`.
       init: makes the initial parameters.
       evaluate: hook on held-out episodes, every `run.evaluate_every` steps.
       stats: normalisation statistics, saved with each checkpoint, as is `metadata`.
@@ -46,7 +47,7 @@ def train(
         weight_decay=run.weight_decay,
         clip=run.clip,
     )
-    step = loop.make_train_step(loss, feed.assemble, optimizer, run.ema_decay, config.seed)
+    step = loop.make_train_step(loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend)
 
     def start():
         return optim.init_state(init(), optimizer)

@@ -1,0 +1,159 @@
+"""What all latent-action world models share: images, the forward model, and their terms.
+
+A world model infers a latent action z in R^d of every transition from x_t to x_t+1, where
+x = (y, x^e) is the visual feature of the image and the end-effector pose. They differ in what z
+is and in what it must explain: `glam`, `clam` and `lapa`, compared in SPEC section 4.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from glam_jax.models.layers import ConvDecoder, ConvEncoder
+from glam_jax.models.modules import ActionDecoder, ForwardModel
+
+MODALITIES = ("rgb", "mask")
+
+
+class LatentActionModel(nn.Module, kw_only=True):
+    """Base of the world models, which add an inverse dynamics model `idm` and their own terms.
+
+    Verbs: `loss` (training terms) and `label` (z of a transition); `GroundedModel` adds `decode`
+    (robot action of z).
+
+    Attributes:
+      modality: "rgb" or "mask"; what the images hold and how they are reconstructed.
+      latent: d. visual: Y. Others as in SPEC section 2.
+      reconstruct_share: share of the rows, drawn at random, whose image term is computed, on
+        one frame of the window, drawn at random: an unbiased estimate of the mean over all
+        frames at a fraction of the cost.
+    """
+
+    # Every term of the loss and the rows it is a mean over: "all" or "target".
+    term_rows: ClassVar[dict[str, str]]
+    # Whether it has an action decoder, and so the verb `decode`.
+    decodes: ClassVar[bool] = False
+
+    modality: str
+    image_size: int
+    latent: int
+    visual: int
+    channels: Sequence[int]
+    width: int
+    posterior_blocks: int
+    forward_blocks: int
+    reconstruct_share: float = 1.0
+
+    def setup(self):
+        check_choice("modality", self.modality, MODALITIES)
+        image_channels = 2 * (3 if self.modality == "rgb" else 1)
+        self.encoder = ConvEncoder(self.channels, self.visual)
+        self.decoder = ConvDecoder(self.channels, self.image_size, image_channels)
+        self.forward_model = ForwardModel(self.forward_blocks, self.width)
+
+    @abc.abstractmethod
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
+        """Unreduced terms, each (B,), and metrics of one or more numbers a row, (B, ...).
+
+        Vector terms are sums over dimensions and means over the window's transitions. `batch`
+        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count.
+        """
+
+    @abc.abstractmethod
+    def label(self, batch: dict) -> jax.Array:
+        """z_t of every transition, without noise: (B, T-1, Z); SPEC section 3, relabel."""
+
+    def encode(self, image_BxTxHxWxC: jax.Array) -> jax.Array:
+        """uint8 images (both views on channels) -> visual features y (B, T, Y)."""
+        b, t = image_BxTxHxWxC.shape[:2]
+        pixels = self.pixels(image_BxTxHxWxC).reshape(b * t, *image_BxTxHxWxC.shape[2:])
+        return self.encoder(pixels).reshape(b, t, self.visual)
+
+    def pixels(self, image: jax.Array) -> jax.Array:
+        """uint8 -> float32 in [0, 1]."""
+        scale = 255.0 if self.modality == "rgb" else 1.0
+        return image.astype(jnp.float32) / scale
+
+    def infer(self, y_BxTxY: jax.Array, batch: dict):
+        """What `idm` says of every transition, (B, T-1, Z), from x_t and x_t+1.
+
+        x_t+1 enters as x_t and the step from it: the same information, well conditioned.
+        """
+        y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
+        return self.idm(y, y_next - y, batch["ee_pose"][:, :-1], batch["ee_step"])
+
+    def reconstruct(self, image_BxTxHxWxC: jax.Array) -> jax.Array:
+        """Images through the encoder and the decoder, float in [0, 1], for pictures."""
+        y = self.encode(image_BxTxHxWxC)
+        out = self.decoder(y.reshape(-1, self.visual)).reshape(image_BxTxHxWxC.shape)
+        return nn.sigmoid(out) if self.modality == "mask" else jnp.clip(out, 0.0, 1.0)
+
+    def forward_terms(self, y, y_next, batch, z) -> tuple[jax.Array, jax.Array]:
+        """Squared errors of x_t+1 predicted from x_t and z: of y and of the pose, (B, T-1)."""
+        dy, dee = self.forward_model(y, batch["ee_pose"][:, :-1], z)
+        ee_error = (dee - batch["ee_step"]) * batch["ee_step_scale"]
+        return squared(dy - (y_next - y)), squared(ee_error)
+
+    def copy_baseline(self, y, y_next, batch) -> dict[str, jax.Array]:
+        """What the forward terms would read if nothing moved: MSE(x_t, x_t+1), (B, T-1)."""
+        ee_copy = batch["ee_step"] * batch["ee_step_scale"]
+        return {"copy_y": squared(y_next - y), "copy_ee": squared(ee_copy)}
+
+    def image_term(self, image_BxTxHxWxC, y_BxTxY, key) -> jax.Array:
+        """Reconstruction error summed over pixels, (B,): squared, or cross-entropy.
+
+        Rows that are not drawn are 0, and those that are stand for them in the batch's mean.
+        """
+        b, t = image_BxTxHxWxC.shape[:2]
+        count = max(1, round(b * self.reconstruct_share))
+        key_row, key_frame = jax.random.split(key)
+        rows = jax.random.permutation(key_row, b)[:count]
+        frame = jax.random.randint(key_frame, (count,), 0, t)
+        pixels = self.pixels(image_BxTxHxWxC[rows, frame])
+        out = self.decoder(y_BxTxY[rows, frame])
+        error = {
+            "rgb": lambda: (out - pixels) ** 2,
+            "mask": lambda: nn.softplus(out) - pixels * out,  # cross-entropy of logits
+        }[self.modality]()
+        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * (b / count))
+
+
+class GroundedModel(LatentActionModel, kw_only=True):
+    """Base of the world models whose latents are decoded to robot actions.
+
+    Attributes:
+      action_dim: A. decoder_layers: of the action decoder.
+    """
+
+    decodes = True
+
+    action_dim: int
+    decoder_layers: int
+
+    def setup(self):
+        super().setup()
+        self.action_decoder = ActionDecoder(self.decoder_layers, self.width, self.action_dim)
+
+    def decode(self, z: jax.Array) -> jax.Array:
+        """Normalised robot action of a latent, (..., Z) -> (..., A)."""
+        return self.action_decoder(z)
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raises ValueError, naming the known ones, if `value` is none of them."""
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
+
+
+def squared(x: jax.Array) -> jax.Array:
+    """Sum of squares over the last axis."""
+    return jnp.sum(x * x, axis=-1)
+
+
+def over_time(values: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """(B, T-1, ...) -> (B, ...): means over the window's transitions."""
+    return {name: value.mean(axis=1) for name, value in values.items()}
