@@ -63,6 +63,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.scale = chosen["scale"]
     config.seed = 0  # initial parameters, batches and noise of training
     config.image_size = 64  # side of the square images, pixels
+    config.world_model_from = ""  # run whose world model to use, seen from this run's folder
 
     config.data = _data()
     config.world_model = _world_model(config.method)
@@ -87,6 +88,8 @@ def _data() -> ConfigDict:
     data.auxiliary = "umi"  # source without
     data.target_episodes = 100
     data.auxiliary_episodes = 400
+    data.third = "kinova"  # another source, its actions unread
+    data.third_episodes = 0
     data.heldout_episodes = 20  # of each source, never trained on
     data.resident_bytes = 8 << 30  # larger data is streamed instead of kept on the device
     return data

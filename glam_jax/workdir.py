@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from glam_jax.runtime.writer import write_json
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
+REPLAY = "replay.json"
 
 
 class WorkdirError(ValueError):

@@ -8,8 +8,9 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import collect, config, schema
+from glam_jax import collect, config, experiment, schema
 from glam_jax.models import glam, mip
+from glam_jax.recording import DataError
 from glam_jax.stages import clone, pretrain
 
 LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
@@ -114,3 +115,15 @@ def test_every_config_describes_its_models(method, scale):
 def test_no_demonstration_has_a_start_of_the_evaluation():
     evaluated = config.make("lifting").evaluate.first_seed
     assert evaluated - max(collect.FIRST_SEED.values()) > 10_000
+
+
+def test_a_third_source_counts_only_if_asked_for():
+    made = config.make("lifting")
+    assert experiment.sources(made) == {"kinova": 100, "umi": 400}
+    made.update({"data": {"target": "kinova_real", "third_episodes": 100}})
+    assert list(experiment.sources(made).items()) == [
+        ("kinova_real", 100), ("umi", 400), ("kinova", 100)
+    ]  # fmt: skip
+    made.update({"data": {"target": "kinova"}})
+    with pytest.raises(DataError, match="data.third is 'kinova', which is a source already"):
+        experiment.sources(made)
