@@ -105,5 +105,5 @@ def test_an_unfinished_stage_is_refused(tmp_path, params):
 
 def test_one_that_borrows_itself_is_refused(tmp_path, owner):
     Workdir(tmp_path / "second").claim(make(world_model_from="../owner"))
-    with pytest.raises(WorkdirError, match="borrows from '../owner': name that"):
+    with pytest.raises(WorkdirError, match="borrows from '../owner'; name that run"):
         borrow.lender(make(world_model_from="../second"), Workdir(tmp_path / "third"))
