@@ -19,7 +19,7 @@ from glam_jax.schema import Episode, Layout
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone, pretrain, relabel
 from glam_jax.store import Store
-from glam_jax.workdir import Workdir
+from glam_jax.workdir import STAGE1, Workdir
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -163,7 +163,7 @@ def make_world_model(config: ConfigDict, data: Data, workdir: Workdir) -> pretra
 
 
 def run_stage1(config: ConfigDict, path: str | Path) -> None:
-    """Carries out a run as far as its world model: what replay needs.
+    """Carries out a run as far as its world model, which is what replay needs.
 
     Raises:
       WorkdirError: the folder belongs to another run. Else see the stage.
@@ -172,7 +172,10 @@ def run_stage1(config: ConfigDict, path: str | Path) -> None:
     workdir.claim(config)
     with workdir.timed("collect"):
         data = gather(config)
-    make_world_model(config, data, workdir)
+    world_model = make_world_model(config, data, workdir)
+    error = world_model.ee_error_mm(data.heldout_store(config.data.target))
+    found = describe(config, workdir) | {"decoded_error": {"stage1": error}}
+    writer.write_json(workdir.path / STAGE1, found)
 
 
 def run(config: ConfigDict, path: str | Path) -> dict:

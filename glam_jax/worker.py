@@ -3,11 +3,11 @@
     FOLDER/cells/NAME/         a run folder for each cell, as `train` makes it
     FOLDER/claims/             who is at work on what, see `claims`
 
-A cell is done when its run folder holds the results that the study measures. A job goes through its
-cells again and again: it skips what is done, leaves what another job is doing, and puts off what
-waits for a world model, until nothing is left that it could do or wait for. A killed cell continues
-where it was, since its run does. A cell that fails leaves `error.txt` in its folder, the job goes on
-with the others, and the next start tries it again.
+A cell is done when its run folder holds the results that the study measures. A job goes through
+its cells again and again: it skips what is done, leaves what another job is doing, and puts off
+what waits for a world model, until nothing is left that it could do or wait for. A killed cell
+continues where it was, since its run does. A cell that fails leaves `error.txt` in its folder, the
+job goes on with the others, and the next start tries it again.
 """
 
 import dataclasses
@@ -93,7 +93,8 @@ def work(
                 else:
                     left.append(cell)
             stuck, pending = len(left) == len(pending), left
-            if stuck and not any(cell.lender for cell in pending):
+            lenders = [by_name[cell.lender] for cell in pending if cell.lender]
+            if stuck and all(is_done(folder, lender) for lender in lenders):
                 break
             if stuck:
                 bar.set_postfix_str("waiting for a world model that another job makes")
@@ -150,26 +151,28 @@ Needs = dict[tuple[str, str, str, int], tuple[int, int]]
 
 
 def unusable(cells: Sequence[Cell]) -> dict[str, str]:
-    """Name -> reason of the cells whose config cannot be made."""
-    found = {}
-    for cell in cells:
-        try:
-            cell.config()
-        except ValueError as error:
-            found[cell.name] = str(error)
-    return found
+    """Name -> reason of the cells whose config cannot be made, or asks for a source twice."""
+    return {name: found for name, found in _plan(cells).items() if isinstance(found, str)}
 
 
 def needs(cells: Sequence[Cell]) -> Needs:
     """The most episodes of each dataset that any of the cells reads."""
     most: Needs = {}
-    wrong = unusable(cells)
-    for cell in cells:
-        if cell.name in wrong:
-            continue
-        for key, counts in _needs_of(cell.config()).items():
+    for found in _plan(cells).values():
+        for key, counts in ({} if isinstance(found, str) else found).items():
             most[key] = tuple(map(max, counts, most.get(key, (0, 0))))
     return most
+
+
+def _plan(cells: Sequence[Cell]) -> dict[str, Needs | str]:
+    """Name -> what a cell reads, or why its config is wrong."""
+    found = {}
+    for cell in cells:
+        try:
+            found[cell.name] = _needs_of(cell.config())
+        except ValueError as error:
+            found[cell.name] = str(error)
+    return found
 
 
 def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
