@@ -112,13 +112,11 @@ def curves(
     """
     if not panels:
         raise ValueError(f"{path}: no panels to draw")
-    figure = Figure(figsize=(4.2 * len(panels), 3.6), dpi=120, layout="constrained")
+    figure = Figure(figsize=(max(6.5, 4.2 * len(panels)), 3.9), dpi=120, layout="constrained")
     labels = list(dict.fromkeys(label for shown in panels.values() for label in shown))
     owners = {
-        label: shown[label].like or label
-        for shown in panels.values()
-        for label in shown
-    }  # fmt: skip
+        label: curve.like or label for shown in panels.values() for label, curve in shown.items()
+    }
     order = list(dict.fromkeys(owners[label] for label in labels))
     handles = {}
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -134,7 +132,7 @@ def curves(
             panel.set_ylabel(title, fontsize=8)
             panel.grid(alpha=0.3)
         panel.tick_params(labelsize=8)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=7)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2, fontsize=7)
     return _save(path, figure)
 
 

@@ -1,4 +1,4 @@
-"""What methods and variants are called in tables and figures."""
+"""What methods, tasks and variants are called in tables and figures."""
 
 METHODS = {
     "glam_o": "GLAM-O",
@@ -8,6 +8,12 @@ METHODS = {
     "clam_o": "CLAM-O",
     "clam": "CLAM",
     "mip": "MIP",
+}
+TASKS = {
+    "pick_place": "pick and place",
+    "knock_down": "knock down",
+    "stack_two": "stack two",
+    "stack_three": "stack three",
 }
 VARIANTS = {
     "asymmetric": "asymmetric alignment (GLAM-O)",
@@ -31,7 +37,7 @@ def variant(name: str) -> str:
 
 def task(name: str) -> str:
     """Name of a task in words."""
-    return name.replace("_", " ")
+    return TASKS.get(name, name)
 
 
 def direction(name: str) -> str:

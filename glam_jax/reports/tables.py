@@ -105,12 +105,11 @@ def ablations(found: dict) -> Report:
             title = f"{names.task(task).capitalize()}, {_measured_text(what)}"
             columns = (
                 "world model", *RATE_COLUMNS, "decoded error, mm",
-                *(f"GLAM-O minus it: {c}" for c in rates.DIFFERENCE_COLUMNS),
+                "GLAM-O minus it, points", *rates.DIFFERENCE_COLUMNS[1:],
             )  # fmt: skip
             tables.append(Table(title, columns, lines))
-        pictures += _replay_picture(
-            task, cells, {names.variant(v): {"variant": v} for v in variants}
-        )
+        series = {names.variant(v): {"variant": v} for v in variants}
+        pictures += _replay_picture(task, cells, series)
     note = (
         "The paper reports symmetric alignment, none, and an action loss on the inverse dynamics "
         "model as failures; its text has no numbers to set beside these."
@@ -165,7 +164,7 @@ def policy_texts(cells: Sequence[dict]) -> tuple[str, ...]:
     rate = rates.pooled(cells)
     if rate is None:
         return ("not run", "-", "-", "-", "-")
-    jerk, fft = (rates.mean(cells, f"{score}smoothness") for score in ("jerk", "fft"))
+    jerk, fft = (rates.mean(cells, f"{score}_smoothness") for score in ("jerk", "fft"))
     error = number(_decoded_mm(cells, "stage2"), 1)
     return rate.text(), rate.spread_text(), number(jerk, 1), number(fft, 3), error
 

@@ -1,5 +1,6 @@
 """Reports to files: beside a study's runs, and as the page of all results."""
 
+import dataclasses
 import pathlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +17,13 @@ REPORTS: dict[str, Callable[[dict], Report]] = {
     "replay": tables.replay,
 }
 
-INTRODUCTION = """# Results
+METHOD = """Success is given with 95% Wilson intervals of all trials, and as mean and standard
+deviation over training seeds. Differences have Newcombe's hybrid score interval, in percentage
+points. "Paired starts" compares trials of one training seed on one start, by Newcombe's interval
+for pairs and McNemar's exact test. Trials of several training seeds share their starts; how far a
+method's trainings scatter is in the standard deviation, not in the intervals."""
+
+INTRODUCTION = f"""# Results
 
 This page is made by `python -m glam_jax.report` from the summaries in `results/`; no number on it
 is typed by hand. Everything was measured in the simulation of this project, `kinova_real` included,
@@ -24,11 +31,7 @@ which only stands in for a real arm. The paper's values were measured elsewhere,
 another simulator, with demonstrations of its own: they stand beside ours for orientation, and no
 difference to them is a finding.
 
-Success is given with 95% Wilson intervals of all trials, and as mean and standard deviation over
-training seeds. Differences have Newcombe's hybrid score interval, in percentage points. "Paired
-starts" compares trials of one training seed on one start, by Newcombe's interval for pairs and
-McNemar's exact test. Trials of several training seeds share their starts; how far a method's
-trainings scatter is in the standard deviation, not in the intervals.
+{METHOD}
 """
 
 EMPTY = """There are no results yet. To make some, run a study and add its summary:
@@ -51,9 +54,7 @@ def report(found: dict) -> Report:
         )
     made = make(found)
     title = f"{made.title}, reduced" if found["quick"] else made.title
-    return Report(
-        title, [provenance(found), *made.notes], made.tables, made.pictures, made.rows
-    )  # fmt: skip
+    return dataclasses.replace(made, title=title, notes=[provenance(found), *made.notes])
 
 
 def study(found: dict, folder: str | pathlib.Path) -> str:
@@ -70,6 +71,7 @@ def study(found: dict, folder: str | pathlib.Path) -> str:
     if not found["cells"]:
         return "Nothing to report yet."
     made = report(found)
+    made = dataclasses.replace(made, notes=[*made.notes, METHOD])
     for picture in made.pictures:
         picture.draw(folder / f"{picture.name}.png")
     write_text(folder / "report.csv", made.csv())
