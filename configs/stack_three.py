@@ -5,4 +5,4 @@ from glam_jax import config
 
 def get_config(argument: str = ""):
     """`argument`: method=NAME,scale=NAME of `config.METHODS` and `config.SCALES`."""
-    return config.on_command_line("stack_three", argument, arms=2)
+    return config.on_command_line("stack_three", argument)

@@ -26,6 +26,7 @@ TARGETS = {
     "stack_two": "kinova",
     "stack_three": "kinova",
 }
+ARMS = {task: 2 if task == "stack_three" else 1 for task in TARGETS}
 
 
 def parse_argument(argument: str) -> dict[str, str]:
@@ -53,19 +54,19 @@ def parse_argument(argument: str) -> dict[str, str]:
     return chosen
 
 
-def on_command_line(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
+def on_command_line(task: str, argument: str = "") -> ConfigDict:
     """`make`, ending the program with one line if the argument is wrong.
 
     For `get_config` in configs/: the flag's parser would wrap an exception in its traceback.
     """
     try:
-        return make(task, argument, arms)
+        return make(task, argument)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
 
-def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
-    """The config of a task for so many arms, with every key present, locked.
+def make(task: str, argument: str = "") -> ConfigDict:
+    """The config of a task, with every key present, locked.
 
     Raises:
       ValueError: an unknown task, or a wrong argument (`parse_argument`).
@@ -79,9 +80,10 @@ def make(task: str, argument: str = "", arms: int = 1) -> ConfigDict:
     config.scale = chosen["scale"]
     config.seed = 0  # initial parameters, batches and noise of training
     config.image_size = 64  # side of the square images, pixels
+    config.world_model_from = ""  # run whose world model to use, seen from this run's folder
 
     config.data = _data(TARGETS[task])
-    config.world_model = _world_model(config.method, arms)
+    config.world_model = _world_model(config.method, ARMS[task])
     config.pretrain = _pretrain(config.method)
     config.policy = _policy()
     config.clone = _clone()

@@ -5,12 +5,20 @@ from collections.abc import Callable
 
 from absl import app
 
+from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
 from glam_jax.runtime.steplog import NonFiniteLossError
 from glam_jax.workdir import WorkdirError
 
-EXPECTED = (DataError, WorkdirError, CheckpointError, NonFiniteLossError, FileNotFoundError)
+EXPECTED = (
+    DataError,
+    WorkdirError,
+    CheckpointError,
+    NonFiniteLossError,
+    StudyError,
+    FileNotFoundError,
+)
 
 
 def run(main: Callable) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import collect, contact_sheet, normalize, recording
+from glam_jax import borrow, collect, contact_sheet, normalize, recording
 from glam_jax import episodes as dataset
 from glam_jax.evaluation import intervals, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
@@ -20,7 +20,7 @@ from glam_jax.sim import env as simulation
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages import clone, pretrain, relabel
 from glam_jax.store import Store
-from glam_jax.workdir import Workdir
+from glam_jax.workdir import STAGE1, Workdir
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -128,22 +128,6 @@ def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
     return {source: read_split(config, source, "heldout", count) for source in sources(config)}
 
 
-def decoded_actions(
-    world_model: pretrain.WorldModel, heldout: dict[str, list[Episode]], source: str
-) -> list[np.ndarray]:
-    """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone.
-
-    Raises:
-      ValueError: the world model has no action decoder.
-    """
-    target, *_ = heldout
-    auxiliary = heldout[source] if source != target else ()
-    store = Store(heldout[target], auxiliary)
-    actions = world_model.decode(world_model.label(store))
-    per_episode = np.split(actions, np.cumsum(store.lengths - 1)[:-1])
-    return per_episode[-len(heldout[source]) :]
-
-
 def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
     """Closed-loop trials from the fixed unseen starts."""
     env = simulation.make_env(config.task, config.data.target, config.image_size)
@@ -177,7 +161,43 @@ def measure(config: ConfigDict, result: Rollout) -> dict:
         "jerk_smoothness": smooth["jerk"],
         "fft_smoothness": smooth["fft"],
         "clipped_share": float(result.clipped.mean()),
+        "first_seed": config.evaluate.first_seed,
+        "outcomes": outcomes(result.success),
     }
+
+
+def outcomes(success: np.ndarray) -> str:
+    """Success of each start in order, 1 or 0: what a comparison on the same starts needs."""
+    return "".join("01"[int(one)] for one in success)
+
+
+def make_world_model(config: ConfigDict, data: Data, workdir: Workdir) -> pretrain.WorldModel:
+    """Stage 1 of a run, or the world model that it borrows.
+
+    Raises:
+      See `pretrain.pretrain` and `borrow.load`.
+    """
+    if config.world_model_from:
+        return borrow.load(config, data.store.layout, workdir)
+    heldout = data.heldout_store(config.data.target)
+    with workdir.timed("pretrain"):
+        return pretrain.pretrain(config, data.store, heldout, data.stats, workdir.world_model)
+
+
+def run_stage1(config: ConfigDict, path: str | Path) -> None:
+    """Carries out a run as far as its world model, which is what replay needs.
+
+    Raises:
+      WorkdirError: the folder belongs to another run. Else see the stage.
+    """
+    workdir = Workdir(path)
+    workdir.claim(config)
+    with workdir.timed("collect"):
+        data = gather(config)
+    world_model = make_world_model(config, data, workdir)
+    error = world_model.ee_error_mm(data.heldout_store(config.data.target))
+    found = describe(config, workdir) | {"decoded_error": {"stage1": error}}
+    writer.write_json(workdir.path / STAGE1, found)
 
 
 def run(config: ConfigDict, path: str | Path) -> dict:
@@ -203,8 +223,7 @@ def run(config: ConfigDict, path: str | Path) -> dict:
     if config.method == "mip":
         labels = data.store.transition_actions()
     else:
-        with workdir.timed("pretrain"):
-            world_model = pretrain.pretrain(config, data.store, heldout, stats, workdir.world_model)
+        world_model = make_world_model(config, data, workdir)
         with workdir.timed("relabel"):
             labels = relabel.relabel(world_model, data.store, workdir.labels)
         if world_model.decodes:

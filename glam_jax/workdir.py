@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from glam_jax.runtime.writer import write_json
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
+STAGE1, REPLAY = "stage1.json", "replay.json"
 
 
 class WorkdirError(ValueError):
@@ -42,7 +43,7 @@ class Workdir:
         if not (self.path / CONFIG).exists():
             write_json(self.path / CONFIG, wanted)
             return
-        found = self._read(CONFIG)
+        found = self.read(CONFIG)
         if different := sorted(_differences(found, wanted)):
             raise WorkdirError(
                 f"{self.path} was made by another config; it differs in {', '.join(different)}. "
@@ -55,11 +56,11 @@ class Workdir:
         Raises:
           WorkdirError: no run has been started in the folder.
         """
-        return ConfigDict(self._read(CONFIG)).lock()
+        return ConfigDict(self.read(CONFIG)).lock()
 
     def results(self) -> dict | None:
         """The results of a finished run, None before its end."""
-        return self._read(RESULTS) if (self.path / RESULTS).exists() else None
+        return self.read(RESULTS) if (self.path / RESULTS).exists() else None
 
     def finish(self, results: dict) -> None:
         """Writes `results.json`: the run is done."""
@@ -67,7 +68,7 @@ class Workdir:
 
     def seconds(self) -> dict[str, float]:
         """Stage -> seconds spent in it so far, over all starts of the run."""
-        return self._read(PROGRESS) if self._progress.exists() else {}
+        return self.read(PROGRESS) if self._progress.exists() else {}
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -80,7 +81,12 @@ class Workdir:
             spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - began, 1)
             write_json(self._progress, spent)
 
-    def _read(self, name: str) -> dict:
+    def read(self, name: str) -> dict:
+        """One of the folder's JSON files.
+
+        Raises:
+          WorkdirError: it is missing or damaged.
+        """
         path = self.path / name
         try:
             return json.loads(path.read_text())

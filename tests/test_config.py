@@ -11,6 +11,7 @@ from ml_collections import config_flags
 from glam_jax import collect, config, experiment, schema
 from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
+from glam_jax.sim.tasks import TASKS
 from glam_jax.stages import clone, pretrain
 
 LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
@@ -106,7 +107,6 @@ def test_every_task_has_a_target_with_actions_and_umi_beside_it(task):
 def test_any_combination_of_sources_can_be_asked_for():
     made = from_command_line(
         "",
-        "--config.data.target=kinova_real",
         "--config.data.auxiliary.umi=30",
         "--config.data.auxiliary.kinova=20",
     )
@@ -115,9 +115,11 @@ def test_any_combination_of_sources_can_be_asked_for():
         ("kinova", 20),
         ("umi", 30),
     ]
-    swapped = from_command_line("", "--config.data.auxiliary.kinova_real=5")
+    swapped = from_command_line(
+        "", "--config.data.target=kinova", "--config.data.auxiliary.kinova_real=5"
+    )
     assert experiment.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
-    assert experiment.sources(config.make("lifting", "method=mip")) == {"kinova": 100}
+    assert experiment.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_any_combination_of_sources_can_be_asked_for():
     [
         (("target=panda",), "unknown source 'panda'; known: kinova, kinova_real, umi"),
         (("target=umi",), "data.target is 'umi'; expected one with actions: kinova, kinova_real"),
-        (("auxiliary.kinova=5",), "data.auxiliary.kinova is 5, but kinova is the target"),
+        (("auxiliary.kinova_real=5",), "data.auxiliary.kinova_real is 5, but kinova_real is the"),
     ],
 )
 def test_sources_that_do_not_fit_are_refused(overrides, message):
@@ -159,6 +161,10 @@ def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, as
 def test_replay_needs_a_robot_with_actions():
     with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
         experiment.replay_robot(config.make("lifting"), "umi")
+
+
+def test_arms_are_those_of_the_tasks():
+    assert config.ARMS == {name: task.arms for name, task in TASKS.items()}
 
 
 def test_mip_learns_from_target_actions_alone():

@@ -1,8 +1,13 @@
-"""Wilson's interval against published worked examples."""
+"""Intervals, differences and tests against published worked examples."""
 
+import doctest
+import math
+
+import numpy as np
 import pytest
 
-from glam_jax.evaluation.intervals import wilson
+from glam_jax.evaluation import intervals
+from glam_jax.evaluation.intervals import mcnemar, mean_and_sd, newcombe, paired_newcombe, wilson
 
 # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
 PUBLISHED = [
@@ -51,3 +56,126 @@ def test_confidence_widens_the_interval():
 def test_bad_input_is_refused(arguments, error, found):
     with pytest.raises(error, match=found):
         wilson(*arguments)
+
+
+def test_the_examples_of_the_docstrings():
+    assert doctest.testmod(intervals).failed == 0
+
+
+# Newcombe 1998, "Interval estimation for the difference between independent proportions:
+# comparison of eleven methods", table II, method 10: successes and trials of both, interval.
+DIFFERENCES = [
+    ((56, 70, 48, 80), (0.0524, 0.3339)),
+    ((9, 10, 3, 10), (0.1705, 0.8090)),
+    ((6, 7, 2, 7), (0.0582, 0.8062)),
+    ((5, 56, 0, 29), (-0.0381, 0.1926)),
+    ((0, 10, 0, 20), (-0.1611, 0.2775)),
+    ((0, 10, 0, 10), (-0.2775, 0.2775)),
+    ((10, 10, 0, 20), (0.6791, 1.0)),
+    ((10, 10, 0, 10), (0.6075, 1.0)),
+]
+
+
+@pytest.mark.parametrize("counts, published", DIFFERENCES)
+def test_published_differences(counts, published):
+    assert newcombe(*counts) == pytest.approx(published, abs=5.1e-5)
+    low, high = newcombe(*counts[2:], *counts[:2])
+    assert (-high, -low) == pytest.approx(newcombe(*counts))
+
+
+def test_one_side_leaves_all_the_doubt_beyond_one_bound():
+    counts = (40, 50, 22, 50)
+    low, high = newcombe(*counts, confidence=0.9)
+    assert newcombe(*counts, confidence=0.95, sides="lower") == (pytest.approx(low), 1.0)
+    assert newcombe(*counts, confidence=0.95, sides="upper") == (-1.0, pytest.approx(high))
+    # By hand at z = 1.644854: Wilson 0.6930 to 0.8763 and 0.3299 to 0.5559.
+    by_hand = 0.36 - math.hypot(0.8 - 0.6930, 0.5559 - 0.44)
+    assert low == pytest.approx(by_hand, abs=2e-4)
+
+
+def test_a_difference_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    p, q, draws = 0.8, 0.5, 2000
+    successes = rng.binomial(50, [p, q], (draws, 2))
+    two = [newcombe(a, 50, b, 50) for a, b in successes]
+    one = [newcombe(a, 50, b, 50, sides="lower")[0] for a, b in successes]
+    assert np.mean([low <= p - q <= high for low, high in two]) == pytest.approx(0.95, abs=0.02)
+    assert np.mean([low <= p - q for low in one]) == pytest.approx(0.95, abs=0.02)
+
+
+# Counts of pairs: both, first alone, second alone, neither. The first four are Newcombe 1998,
+# "Improved confidence intervals ... based on paired data", table III, method 10; the last is
+# complete response before and after consolidation therapy, of Fagerland, Lydersen and Laake,
+# "Statistical analysis of contingency tables", chapter 8.
+PAIRED = [
+    ((36, 12, 2, 0), (0.0569, 0.3404)),
+    ((18, 12, 2, 18), (0.0562, 0.3290)),
+    ((53, 0, 0, 1), (-0.0729, 0.0729)),
+    ((0, 30, 0, 0), (0.8395, 1.0)),
+    ((59, 6, 16, 80), (-0.1186, -0.0046)),
+]
+
+
+def pairs(both, first, second, neither):
+    counts = (both, first, second, neither)
+    return np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+
+
+@pytest.mark.parametrize("counts, published", PAIRED)
+def test_published_paired_differences(counts, published):
+    one, other = pairs(*counts)
+    assert paired_newcombe(one, other) == pytest.approx(published, abs=5.1e-5)
+    low, high = paired_newcombe(other, one)
+    assert (-high, -low) == pytest.approx(paired_newcombe(one, other))
+
+
+def test_pairing_narrows_the_interval_where_outcomes_agree():
+    one, other = pairs(20, 10, 2, 18)
+    low, high = paired_newcombe(one, other)
+    wide_low, wide_high = newcombe(30, 50, 22, 50)
+    assert wide_low < low < 0.16 < high < wide_high
+    assert paired_newcombe(one, other, sides="lower")[0] > low
+
+
+@pytest.mark.parametrize(
+    "counts, p",
+    [
+        ((20, 12, 2, 16), 0.0129),  # Armitage and Berry 1994, p. 127, two culture media
+        ((1, 1, 7, 12), 0.0703),  # Bentur et al. 2009, before and after transplantation
+        ((5, 3, 3, 9), 1.0),
+        ((4, 0, 0, 6), 1.0),
+    ],
+)
+def test_published_mcnemar(counts, p):
+    assert mcnemar(*pairs(*counts)) == pytest.approx(p, abs=5e-5)
+    assert mcnemar(*reversed(pairs(*counts))) == pytest.approx(p, abs=5e-5)
+
+
+def test_order_of_the_starts_is_what_pairs():
+    one, other = pairs(20, 10, 0, 20)
+    assert mcnemar(one, other) < 0.01 < 0.05 < mcnemar(one, other[::-1])
+
+
+def test_mean_and_sd_over_seeds():
+    assert mean_and_sd([0.7, 0.8, 0.9]) == pytest.approx((0.8, 0.1))
+    mean, sd = mean_and_sd([0.5])
+    assert mean == 0.5 and math.isnan(sd)
+
+
+@pytest.mark.parametrize(
+    "call, found",
+    [
+        (lambda: newcombe(3, 5, 0, 0), "at least 1 trial"),
+        (lambda: newcombe(3, 5, 9, 5), "0 to 5"),
+        (lambda: newcombe(3, 5, 2, 5, sides="left"), "'left'; expected one of both, lower, upper"),
+        (lambda: newcombe(3, 5, 2, 5, 0.4, "lower"), "0.4"),
+        (lambda: newcombe(3, 5, 2, 5, 1.0), "1.0"),
+        (lambda: paired_newcombe([1, 0], [1]), r"\(2,\) and \(1,\)"),
+        (lambda: mcnemar([], []), "at least 1"),
+        (lambda: mcnemar([0.5], [1]), "0 or 1"),
+        (lambda: mean_and_sd([]), "no values"),
+    ],
+)
+def test_bad_comparisons_are_refused(call, found):
+    with pytest.raises(ValueError, match=found):
+        call()

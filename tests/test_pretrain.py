@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
             if method == "lapa_o":
                 made.pretrain.reseed_every = 1
         target = [schema.fake_episode(TARGET, 12, seed) for seed in range(2)]
-        count = 2 * (made.data.auxiliary_episodes > 0)
+        count = 2 * (any(made.data.auxiliary.values()))
         auxiliary = [
             schema.fake_episode(AUXILIARY, 12, seed, source="umi") for seed in range(count)
         ]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from random_params import random_params
 
-from glam_jax import config, experiment, normalize, pipeline, schema
+from glam_jax import config, cross_source, normalize, pipeline, schema
 from glam_jax.runtime import checkpoint, steplog
 from glam_jax.stages import inputs, pretrain, relabel
 from glam_jax.store import Store
@@ -125,10 +125,10 @@ def test_decoded_actions_are_in_the_robots_units(world_model):
 def test_replayed_actions_are_decoded_from_their_own_episode(world_model):
     heldout = {"kinova": episodes("target"), "umi": episodes("auxiliary")}
     for source, kind in (("kinova", "target"), ("umi", "auxiliary")):
-        found = experiment.decoded_actions(world_model, heldout, source)
+        found = cross_source.decoded_actions(world_model, heldout, source)
         assert [a.shape for a in found] == [(length - 1, 8) for length in LENGTHS[kind]]
         alone = {"kinova": heldout["kinova"][:1], source: heldout[source][-1:]}
-        (last,) = experiment.decoded_actions(world_model, alone, source)
+        (last,) = cross_source.decoded_actions(world_model, alone, source)
         np.testing.assert_allclose(last, found[-1], rtol=1e-4, atol=1e-5)
 
 

@@ -1,0 +1,19 @@
+"""Every method on every task. Use: --config=configs/studies/main_table.py:quick"""
+
+from glam_jax import grid
+
+TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
+METHODS = ("glam_o", "glam", "lapa_o", "lapa", "clam_o", "clam", "mip")
+
+
+def get_config(argument: str = ""):
+    """`argument`: nothing for the whole table, or quick for lifting, one seed, scale=quick."""
+    quick = grid.is_quick(argument)
+    return grid.study(
+        "main_table",
+        quick=quick,
+        tasks=TASKS[:1] if quick else TASKS,
+        methods=METHODS,
+        seeds=(0,) if quick else (0, 1, 2),
+        overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50}},
+    )

@@ -1,0 +1,74 @@
+"""Replay across sources: what the world model decodes from another source's episodes, carried out
+on a robot (SPEC section 5)."""
+
+import json
+
+import numpy as np
+
+from glam_jax import borrow, experiment
+from glam_jax.evaluation import video
+from glam_jax.evaluation.replay import replay, summary
+from glam_jax.runtime.writer import write_json
+from glam_jax.schema import Episode
+from glam_jax.sim import env as simulation
+from glam_jax.stages import pretrain
+from glam_jax.store import Store
+from glam_jax.workdir import REPLAY, Workdir, WorkdirError
+
+
+def decoded_actions(
+    world_model: pretrain.WorldModel, heldout: dict[str, list[Episode]], source: str
+) -> list[np.ndarray]:
+    """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone.
+
+    Raises:
+      ValueError: the world model has no action decoder.
+    """
+    target, *_ = heldout
+    auxiliary = heldout[source] if source != target else ()
+    store = Store(heldout[target], auxiliary)
+    actions = world_model.decode(world_model.label(store))
+    per_episode = np.split(actions, np.cumsum(store.lengths - 1)[:-1])
+    return per_episode[-len(heldout[source]) :]
+
+
+def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True) -> dict:
+    """Replays the held-out episodes of every source of a run; returns what replay.json now holds.
+
+    Replays on other robots that it held stay.
+
+    Args:
+      workdir: of a run whose stage 1 is finished, or that borrows its world model.
+      robot: who carries the actions out, by default `config.replay.robot`.
+      film: write a side-by-side video of each source.
+
+    Raises:
+      WorkdirError: the run's method has no world model or none that decodes actions.
+      ValueError: see `experiment.replay_robot`. Else see `borrow.load`.
+    """
+    config = workdir.config()
+    kind = pretrain.world_model_of(config.method)
+    if kind is None or not kind.decodes:
+        lacks = "no world model" if kind is None else "no action decoder in its world model"
+        raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to replay with")
+    robot = experiment.replay_robot(config, robot)
+    world_model = borrow.load(config, experiment.layout_of(config), workdir)
+    heldout = experiment.read_heldout(config, config.replay.episodes)
+    env = simulation.make_env(config.task, robot, config.image_size)
+    file = workdir.path / REPLAY
+    report = json.loads(file.read_text()) if file.exists() else {}
+    for source, episodes in heldout.items():
+        actions = decoded_actions(world_model, heldout, source)
+        shown = min(config.evaluate.film, len(episodes)) if film else 0
+        result = replay(env, actions, [episode.seed for episode in episodes], film=shown)
+        found = summary(source, robot, result) | {"outcomes": experiment.outcomes(result.success)}
+        report[f"{source}_to_{robot}"] = found
+        print(
+            "{source} to {robot}: {successes}/{trials} succeed, 95% interval "
+            "{wilson_low:.0%} to {wilson_high:.0%}".format(**found)
+        )
+        if shown:
+            path = workdir.path / f"replay_{source}_to_{robot}.mp4"
+            print(f"Video: {video.comparison_video(path, env, episodes, result)}")
+    write_json(file, report)
+    return report

@@ -1,0 +1,170 @@
+"""Figures of studies: success rates as grouped bars, and curves over the number of episodes."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from glam_jax.evaluation import canvas
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
+
+# A rate with its interval, all in [0, 1].
+Bar = tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Values over x with intervals.
+
+    Attributes:
+      x, y: (n,) values. low, high: (n,) bounds, or None for a curve without.
+      reference: somebody else's values, drawn dashed.
+      like: label of the curve whose colour it shares, "" for its own.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+    reference: bool = False
+    like: str = ""
+
+
+def grouped_bars(
+    path: str | os.PathLike,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[Bar | None]],
+    marks: Mapping[str, Sequence[float | None]],
+    mark_label: str,
+    axis: str = "success",
+) -> Path:
+    """Writes a PNG of rates in groups of bars with intervals.
+
+    Args:
+      path: where to write.
+      groups: names of the groups along the axis.
+      series: label -> a `Bar` for each group, None where there is none.
+      marks: label of a series -> another's value for each group, drawn as a diamond on its bar.
+      mark_label: what the diamonds are.
+      axis: what the rates are of.
+
+    Raises:
+      ValueError: no groups or series, or one of another length than the groups.
+    """
+    if not groups or not series:
+        raise ValueError(f"{path}: {len(groups)} groups of {len(series)} bars; nothing to draw")
+    for label, values in [*series.items(), *marks.items()]:
+        if len(values) != len(groups):
+            raise ValueError(f"{path}: {label} has {len(values)} values for {len(groups)} groups")
+    figure = Figure(
+        figsize=(max(5.0, 0.35 * len(groups) * (len(series) + 1) + 2), 3.4),
+        dpi=120,
+        layout="constrained",
+    )
+    panel = figure.subplots()
+    width, marked = 0.8 / len(series), False
+    for index, (label, values) in enumerate(series.items()):
+        left = np.arange(len(groups)) + (index - (len(series) - 1) / 2) * width
+        there = [(x, bar) for x, bar in zip(left, values, strict=True) if bar is not None]
+        colour = COLOURS[index % len(COLOURS)]
+        panel.bar([x for x, _ in there], [b[0] for _, b in there], width * 0.92, color=colour,
+                  label=label)  # fmt: skip
+        _whiskers(panel, [x for x, _ in there], [bar for _, bar in there])
+        diamonds = [
+            (x, value)
+            for x, value in zip(left, marks.get(label, ()), strict=False)
+            if value is not None
+        ]
+        if diamonds:
+            panel.scatter(*zip(*diamonds, strict=True), s=26, marker="D", facecolor="white",
+                          edgecolor="black", linewidth=0.9, zorder=4,
+                          label=None if marked else mark_label)  # fmt: skip
+            marked = True
+    panel.set_xticks(np.arange(len(groups)), groups)
+    _rates(panel, axis)
+    figure.legend(loc="outside upper center", ncols=min(len(series) + marked, 5), fontsize=7)
+    return _save(path, figure)
+
+
+def curves(
+    path: str | os.PathLike,
+    panels: Mapping[str, Mapping[str, Curve]],
+    x_axis: str,
+    rates: Sequence[str] = (),
+) -> Path:
+    """Writes a PNG of panels side by side, each with curves and their intervals.
+
+    Args:
+      path: where to write.
+      panels: title, which is also its vertical axis -> label -> `Curve`; a label has one colour in
+        all panels, and entries of the legend only once.
+      x_axis: what x is.
+      rates: titles of the panels that show rates, from 0 to 1.
+
+    Raises:
+      ValueError: no panels, or a curve whose arrays differ in length.
+    """
+    if not panels:
+        raise ValueError(f"{path}: no panels to draw")
+    figure = Figure(figsize=(max(6.5, 4.2 * len(panels)), 3.9), dpi=120, layout="constrained")
+    labels = list(dict.fromkeys(label for shown in panels.values() for label in shown))
+    owners = {
+        label: curve.like or label for shown in panels.values() for label, curve in shown.items()
+    }
+    order = list(dict.fromkeys(owners[label] for label in labels))
+    handles = {}
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (title, shown) in zip(axes, panels.items(), strict=True):
+        for label, curve in shown.items():
+            colour = COLOURS[order.index(owners[label]) % len(COLOURS)]
+            handles.setdefault(label, _curve(path, panel, label, curve, colour))
+        panel.set_xticks(sorted({x for curve in shown.values() for x in curve.x}))
+        panel.set_xlabel(x_axis, fontsize=8)
+        if title in rates:
+            _rates(panel, title)
+        else:
+            panel.set_ylabel(title, fontsize=8)
+            panel.grid(alpha=0.3)
+        panel.tick_params(labelsize=8)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2, fontsize=7)
+    return _save(path, figure)
+
+
+def _curve(path, panel, label: str, curve: Curve, colour: str):
+    arrays = [curve.x, curve.y, *(b for b in (curve.low, curve.high) if b is not None)]
+    if len({len(array) for array in arrays}) > 1:
+        raise ValueError(f"{path}: {label} has arrays of {[len(a) for a in arrays]} values")
+    style = {"linestyle": "--", "marker": "D", "markerfacecolor": "white"}
+    style = style if curve.reference else {"linestyle": "-", "marker": "o"}
+    (line,) = panel.plot(curve.x, curve.y, color=colour, markersize=4, linewidth=1.4, **style)
+    if curve.low is not None and curve.high is not None:
+        panel.fill_between(curve.x, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+    return line
+
+
+def _whiskers(panel, x: Sequence[float], bars: Sequence[Bar]) -> None:
+    if bars:
+        value, low, high = np.asarray(bars).T
+        lengths = np.maximum([value - low, high - value], 0.0)
+        panel.errorbar(x, value, lengths, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+
+
+def _rates(panel, axis: str) -> None:
+    panel.set_ylim(0.0, 1.03)
+    panel.set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
+    panel.set_ylabel(axis, fontsize=8)
+    panel.tick_params(labelsize=8)
+    panel.grid(axis="y", alpha=0.3)
+    panel.set_axisbelow(True)
+
+
+def _save(path: str | os.PathLike, figure: Figure) -> Path:
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    return canvas.save_png(path, np.asarray(agg.buffer_rgba())[..., :3].copy())

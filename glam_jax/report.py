@@ -1,0 +1,34 @@
+"""The page of results, docs/results.md, from the summaries of studies in results/.
+
+    python -m glam_jax.report --add=runs/studies/main_table_quick
+    python -m glam_jax.report
+
+`--add` first copies a study's summary to results/, under the name of its folder.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from glam_jax import entry
+from glam_jax.reports import summary, write
+from glam_jax.runtime.writer import write_json
+
+_RESULTS = flags.DEFINE_string("results", "results", "Folder of the summaries.")
+_DOCS = flags.DEFINE_string("docs", "docs", "Folder of the page.")
+_ADD = flags.DEFINE_string("add", None, "Folder of a study whose summary to add first.")
+
+
+def main(_):
+    results = Path(_RESULTS.value)
+    if _ADD.value:
+        folder = Path(_ADD.value)
+        added = results / f"{folder.resolve().name}.json"
+        write_json(added, summary.read(folder / summary.SUMMARY))
+        print(f"Added {added}")
+    paths = sorted(results.glob("*.json"))
+    print(f"{write.page(paths, _DOCS.value)} from {len(paths)} summaries in {results}")
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,115 @@
+"""The summary of a study: everything its report needs, in one small JSON file.
+
+A summary is what is kept in the repository, under results/; run folders are not.
+"""
+
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from glam_jax import experiment, grid
+from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
+
+SUMMARY = "summary.json"
+FORMAT = 1
+POLICY_KEYS = (
+    "successes", "trials", "first_seed", "outcomes", "jerk_smoothness", "fft_smoothness",
+    "clipped_share",
+)  # fmt: skip
+PACKAGES = ("jax", "mujoco", "mujoco-mjx")  # whose versions can change a result
+
+
+class SummaryError(grid.StudyError):
+    """A file that is no summary of a study, or one of another format."""
+
+
+def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
+    """The summary of a study from the run folders of its finished cells.
+
+    Args:
+      study: see `grid.study`. folder: of the study.
+
+    Returns:
+      The study's own values; `cells`, a record of each finished cell, see `record`; `missing`, the
+      names of the others.
+
+    Raises:
+      WorkdirError: a run folder with a damaged file; names it.
+    """
+    runs = pathlib.Path(folder) / "cells"
+    found, missing = [], []
+    for cell in grid.expand(study):
+        made = record(cell, runs / cell.name)
+        found.append(made) if made else missing.append(cell.name)
+    return {
+        "format": FORMAT,
+        "study": study.name,
+        "quick": study.quick,
+        "scale": study.scale,
+        "tasks": list(study.tasks),
+        "methods": list(study.methods),
+        "seeds": list(study.seeds),
+        "cells": found,
+        "missing": missing,
+    }
+
+
+def record(cell: grid.Cell, path: pathlib.Path) -> dict | None:
+    """What a cell was and found; None if it is not done.
+
+    `sources` has the training episodes of each source, the target first; `policy` the outcome of
+    closed-loop trials, `replay` that of each source's replay, of which there is what was measured.
+
+    Raises:
+      WorkdirError: a damaged file; names it.
+    """
+    wanted = {grid.POLICY: RESULTS, grid.REPLAY: REPLAY}
+    if not all((path / wanted[kind]).exists() for kind in cell.measure):
+        return None
+    workdir = Workdir(path)
+    config = workdir.config()
+    results = workdir.read(RESULTS if (path / RESULTS).exists() else STAGE1)
+    made = {
+        "name": cell.name,
+        "task": cell.task,
+        "method": cell.method,
+        "variant": cell.variant,
+        "seed": cell.seed,
+        "target": config.data.target,
+        "sources": experiment.sources(config),
+        "device": results["device"],
+        "git_revision": results["git_revision"],
+        "packages": {name: results["packages"][name] for name in PACKAGES},
+        "minutes": round(sum(results["seconds"].values()) / 60, 1),
+        "decoded_mm": {
+            stage: round(error["heldout_ee_mm"], 2)
+            for stage, error in results["decoded_error"].items()
+        },
+    }
+    if grid.POLICY in cell.measure:
+        made["policy"] = {key: results.get(key) for key in POLICY_KEYS}
+    if grid.REPLAY in cell.measure:
+        made["replay"] = workdir.read(REPLAY)
+    return made
+
+
+def read(path: str | pathlib.Path) -> dict:
+    """A summary from its file.
+
+    Raises:
+      SummaryError: not JSON, no summary, or one of another format; names the file.
+      FileNotFoundError: there is none.
+    """
+    path = pathlib.Path(path)
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise SummaryError(f"{path} is not JSON ({error})") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        version = found.get("format") if isinstance(found, dict) else None
+        raise SummaryError(
+            f"{path}: format is {version!r}, expected {FORMAT}: a summary.json that "
+            "glam_jax.study wrote"
+        )
+    return found
