@@ -164,7 +164,7 @@ def test_replay_needs_a_robot_with_actions():
 
 
 def test_arms_are_those_of_the_tasks():
-    assert config.ARMS == {name: task.arms for name, task in TASKS.items()}
+    assert {name: task.arms for name, task in TASKS.items()} == config.ARMS
 
 
 def test_mip_learns_from_target_actions_alone():

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from demonstrated import demonstrations
 
 from glam_jax.sim import experts, kinematics
 from glam_jax.sim.env import make_env
@@ -18,7 +19,7 @@ def kinova():
 
 @pytest.fixture(scope="module")
 def umi():
-    return experts.simulate(make_env("lifting", "umi"), np.arange(50))
+    return demonstrations("lifting", "umi")
 
 
 @pytest.mark.parametrize("robot", ["kinova", "umi"])

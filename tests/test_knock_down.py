@@ -1,12 +1,12 @@
 """Knocking down: the bottle's two sides, when it counts as lying, starts and the expert."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from demonstrated import demonstrations, replayed_rate
 
 from glam_jax.sim import experts
 from glam_jax.sim.env import Env, make_env
@@ -33,7 +33,7 @@ both_robots = pytest.mark.parametrize("robot", ["kinova", "umi"])
 def bottle_of(env, trajectory):
     """Of the bottle's body over time: centres (T, 3) m and tilt from the vertical (T,) rad."""
     geom = env.mj_model.geom("bottle").id
-    positions, rotations = (array[:, geom] for array in trajectory.geoms)
+    positions, rotations = (array[:, geom] for array in trajectory.sight[:2])
     return positions, np.arccos(np.clip(rotations[:, 2, 2], -1.0, 1.0))
 
 
@@ -158,25 +158,22 @@ def test_plans_stay_within_reach_closed_and_above_the_bottle_until_beside_it(sta
 # ----------------------------------------------------------------------- the expert
 
 
-@functools.cache
-def demonstrations(robot):
-    """Trajectories of the first seeds."""
-    count = {"kinova": 100, "umi": 50}[robot]
-    return experts.simulate(make_env("knock_down", robot), np.arange(count))
-
-
-@both_robots
+@pytest.mark.parametrize("robot", ["kinova", "kinova_real", "umi"])
 def test_at_least_95_of_100_succeed(robot):
-    found = demonstrations(robot)
+    found = demonstrations("knock_down", robot)
     assert np.mean([t.success[-1] for t in found]) >= 0.95
     lengths = [len(t.success) for t in found if t.success[-1]]
-    assert 40 < min(lengths) <= max(lengths) < KNOCK_DOWN.plan_steps - 20
+    assert 40 < min(lengths) <= max(lengths) < make_env("knock_down", robot).plan_steps - 20
+
+
+def test_recorded_actions_replayed_open_loop_succeed():
+    assert replayed_rate("knock_down", "kinova_real") >= 0.95
 
 
 @both_robots
 def test_the_hand_first_touches_the_bottle_where_it_pushes(robot):
     env = make_env("knock_down", robot)
-    for seed, trajectory in enumerate(demonstrations(robot)):
+    for seed, trajectory in enumerate(demonstrations("knock_down", robot)):
         positions, tilt = bottle_of(env, trajectory)
         assert np.linalg.norm(positions[0] - positions[5]) < 2e-3  # it stands still by itself
         moved = np.linalg.norm(positions - positions[0], axis=-1) > 3e-3

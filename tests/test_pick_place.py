@@ -1,19 +1,18 @@
 """Pick and place: what counts as placed, where things start, the bowl, and the expert."""
 
+import demonstrated
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
-from glam_jax.sim import experts
 from glam_jax.sim.env import make_env
 from glam_jax.sim.robots import FINGER_TRAVEL
-from glam_jax.sim.tasks import pick_place
+from glam_jax.sim.tasks import cube, pick_place
 from glam_jax.sim.tasks.task import Situation
 
-SEEDS = np.arange(50)
-REST = pick_place.FLOOR + pick_place.HALF  # height of the cube in the bowl
+REST = pick_place.FLOOR + cube.HALF  # height of the cube in the bowl
 BOWL = np.array([0.5, 0.1, 0.0])
 OUTSIDE = pick_place.INSIDE + 2 * pick_place.RIM_RADIUS  # from the bowl's axis
 
@@ -115,15 +114,19 @@ def test_a_cube_dropped_into_the_bowl_stays_there(rng, reach, stays):
             assert np.linalg.norm(data.body("bowl").xpos - BOWL) < 0.005
 
 
-@pytest.fixture(scope="module", params=["kinova", "umi"])
+@pytest.fixture(scope="module", params=["kinova", "kinova_real", "umi"])
 def demonstrations(request):
     env = make_env("pick_place", request.param)
-    return env, experts.simulate(env, SEEDS)
+    return env, demonstrated.demonstrations("pick_place", request.param)
 
 
 def test_the_expert_succeeds(demonstrations):
     _, trajectories = demonstrations
     assert np.mean([t.success[-1] for t in trajectories]) >= 0.95
+
+
+def test_recorded_actions_replayed_open_loop_succeed():
+    assert demonstrated.replayed_rate("pick_place", "kinova_real") >= 0.95
 
 
 def test_demonstrations_end_with_the_cube_in_a_bowl_that_stands(demonstrations):
@@ -132,11 +135,11 @@ def test_demonstrations_end_with_the_cube_in_a_bowl_that_stands(demonstrations):
     for trajectory in trajectories:
         if not trajectory.success[-1]:
             continue
-        position = trajectory.geoms[0]
+        position = trajectory.sight.geom_xpos
         inside = position[-1, cube] - position[-1, floor]
-        assert np.linalg.norm(inside[:2]) < pick_place.INSIDE - pick_place.HALF
+        assert np.linalg.norm(inside[:2]) < pick_place.INSIDE - cube.HALF
         np.testing.assert_allclose(inside[2], REST - pick_place.FLOOR / 2, atol=2e-3)
         slid = np.linalg.norm(position[:, floor] - position[0, floor], axis=1).max()
         assert slid < 0.01
-        assert 100 <= len(trajectory.success) < env.task.plan_steps
+        assert 100 <= len(trajectory.success) < env.plan_steps
     assert len({len(t.success) for t in trajectories}) > 15

@@ -1,28 +1,25 @@
 """stack_two: what counts as stacked, where cubes start, and the expert."""
 
-import functools
-
+import demonstrated
 import jax
 import numpy as np
 import pytest
 import situations
 
-from glam_jax.sim import experts
 from glam_jax.sim.env import make_env
 from glam_jax.sim.tasks.stack_two import BLUE, RED, STACK_TWO
 
 both_robots = pytest.mark.parametrize("robot", ["kinova", "umi"])
 
 
-@functools.cache
 def demonstrations(robot):
-    return experts.simulate(make_env("stack_two", robot), np.arange(experts.BATCH))
+    return demonstrated.demonstrations("stack_two", robot)
 
 
 def placed(trajectory, env, name):
     """Positions (T, 3) and rotations (T, 3, 3) of a cube."""
     geom = env.mj_model.geom(name).id
-    return tuple(part[:, geom] for part in trajectory.geoms)
+    return trajectory.sight.geom_xpos[:, geom], trajectory.sight.geom_xmat[:, geom]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +70,10 @@ def test_at_least_95_of_100_succeed_within_the_plan(robot):
     assert np.mean([t.success[-1] for t in trajectories]) >= 0.95
     lengths = [len(t.success) for t in trajectories if t.success[-1]]
     assert min(lengths) > 100 and max(lengths) < STACK_TWO.plan_steps - 20
+
+
+def test_recorded_actions_replayed_open_loop_succeed():
+    assert demonstrated.replayed_rate("stack_two", "kinova") >= 0.95
 
 
 @both_robots

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glam_jax.sim import linear
+
 # Per joint: origin (m) and orientation (w, x, y, z, not normalised) in the parent link; each
 # joint turns about its own z axis.
 JOINT_ORIGINS = np.array(
@@ -161,7 +163,7 @@ def _inverse_step(joints, target_position, target_rotation, pull):
     rest = pull * (jnp.asarray(POSTURE, jnp.float32) - joints)
     gram = _matmul(jacobian, jacobian.T) + 1e-5 * jnp.eye(6)
     task = error - _matmul(jacobian, rest)
-    joints = joints + rest + _matmul(jacobian.T, jnp.linalg.solve(gram, task))
+    joints = joints + rest + _matmul(jacobian.T, linear.solve(gram, task))
     limits = jnp.asarray(JOINT_LIMITS, jnp.float32)
     return jnp.clip(joints, -limits, limits)
 

@@ -119,7 +119,7 @@ STAND_IN = Realism(
         noise=4.0,
     ),
     dynamic=Dynamic(
-        friction=0.8,
+        friction=0.9,
         latency=1,
         gains=((1600.0, 95.0, 105.0),) * 4 + ((420.0, 25.0, 52.0),) * 3,
         finger_gains=(1000.0, 110.0, 30.0),

@@ -221,6 +221,8 @@ def _set_physics(spec, objects):
     grasped = any(solid.friction is None for thing in objects for solid in thing.solids)
     option.impratio = 10.0 if grasped else 1.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    # `Env.step` integrates on its own and then moves on by `mjx.euler`.
+    option.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     option.iterations, option.ls_iterations = 6, 8
     spec.compiler.degree = False
     spec.compiler.fusestatic = True  # fewer bodies in the chain: MJX compiles each level anew

@@ -69,8 +69,8 @@ def plan(key: jax.Array, start: Start, steps: int) -> Path:
     Varied: how far and how high above the stand-off the descent begins, bow, speeds, stand-off,
     height and travel of the push, where on the bottle's side, dwell, retreat.
     """
-    low = [0.225, -0.05, 0.15, 0.09, 0.085, 0.107, -0.008, 0.05, 0.09, 1.0, 0.03, 0.00, -0.08]
-    high = [0.29, 0.05, 0.24, 0.15, 0.115, 0.118, 0.008, 0.07, 0.16, 4.0, 0.09, 0.08, 0.08]
+    low = [0.225, -0.05, 0.15, 0.09, 0.085, 0.110, -0.008, 0.05, 0.09, 1.0, 0.03, 0.00, -0.08]
+    high = [0.29, 0.05, 0.24, 0.15, 0.115, 0.120, 0.008, 0.07, 0.13, 4.0, 0.09, 0.08, 0.08]
     draw = uniform(key, low, high)
     above, bow, reach_speed, down_speed, gap, height = draw[:6]
     aside, past, push_speed, dwell, back, up, turn = draw[6:]

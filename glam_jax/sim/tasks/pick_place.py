@@ -5,7 +5,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim.scenes import ContactLimits, Solid, Thing, box
+from glam_jax.sim.scenes import ContactLimits, Solid, Thing
+from glam_jax.sim.tasks import cube
 from glam_jax.sim.tasks.path import (
     Move,
     Path,
@@ -14,9 +15,7 @@ from glam_jax.sim.tasks.path import (
     through,
     within_reach,
 )
-from glam_jax.sim.tasks.task import CUBE_TURN, Situation, Start, Task, first_clear, uniform
-
-HALF = 0.025  # m, half an edge of the cube
+from glam_jax.sim.tasks.task import Situation, Start, Task, first_clear, uniform
 
 # The bowl: a floor and a rim of capsules around it, in a frame at the middle of its underside.
 # Capsules collide faster than boxes, and their round tops let a cube slide in.
@@ -64,7 +63,7 @@ def sample(key: jax.Array) -> Start:
 
     The hand starts as far and wide as in lifting.
     """
-    turn = CUBE_TURN
+    turn = cube.TURN
     low = [[0.35, -0.20, -turn], [0.35, -0.17, -turn]]  # the bowl is wider: all of it in view
     high = [[0.60, 0.20, turn], [0.60, 0.17, turn]]
 
@@ -77,7 +76,7 @@ def sample(key: jax.Array) -> Start:
 
     placed = first_clear(jax.random.fold_in(key, 0), draw, is_clear)
     hand = uniform(jax.random.fold_in(key, 1), [0.38, -0.14, 0.17, -0.4], [0.52, 0.14, 0.32, 0.4])
-    height = jnp.array([[HALF], [0.0]])
+    height = jnp.array([[cube.HALF], [0.0]])
     position = jnp.concatenate([placed[:, :2], height], axis=1)
     return Start(position, placed[:, 2], hand[None, :3], hand[3:])
 
@@ -95,29 +94,19 @@ def is_placed(now: Situation) -> jax.Array:
 def plan(key: jax.Array, start: Start, steps: int) -> Path:
     """Reach over the cube, descend, close, lift, carry over the bowl, lower, open, retreat.
 
-    Varied: height and sideways offset of the approach, bows, speeds, the grasp along the pads,
-    waits, height and drift of the lift, turn of the hand, where in the bowl and from how high
-    the cube is let go, and the retreat.
+    Varied: `cube.Grasp`, speeds, height and drift of the lift, bow of the way across, turn of the
+    hand, where in the bowl and from how high the cube is let go, waits, and the retreat.
     """
     reach, carry, place = (jax.random.fold_in(key, i) for i in range(3))
-    cube, home = start.object_position[0], start.tcp_position[0]
-    yaw = nearest_quarter_turn(start.object_yaw[0], 0.0)
-
-    low = [0.08, -0.012, -0.012, -0.05, 0.14, 0.08, -0.003, -0.004, 4.0]
-    high = [0.14, 0.012, 0.012, 0.05, 0.22, 0.12, 0.006, 0.004, 6.99]
-    above, aside, ahead, bow, speed, down_speed, depth, along, dwell = uniform(reach, low, high)
-    grasp = cube + jnp.stack([along * jnp.cos(yaw), along * jnp.sin(yaw), depth])
-    over = grasp + jnp.stack([aside, ahead, above])
-    moves = [
-        Move(over, yaw, duration(home, over, speed, 14.0), 1.0, bow),
-        Move(grasp, yaw, duration(over, grasp, down_speed, 10.0), 1.0),
-        Move(grasp, yaw, jnp.floor(dwell), 0.0),
-    ]
+    grasp = cube.draw(reach, cube.LEAST, cube.MOST)
+    home, yaw = start.tcp_position[0], nearest_quarter_turn(start.object_yaw[0], 0.0)
+    moves = cube.take_hold(grasp, home, start.object_position[0], yaw)
+    held = moves[-1].position
 
     low = [0.11, -0.03, -0.03, 0.12, 0.09, -0.012, -0.012, -0.05, 0.16, -0.3]
     high = [0.17, 0.03, 0.03, 0.18, 0.14, 0.012, 0.012, 0.05, 0.24, 0.3]
     height, *drift, lift_speed, above, aside, ahead, bow, speed, turn = uniform(carry, low, high)
-    top = within_reach(grasp + jnp.stack([*drift, height]))
+    top = within_reach(held + jnp.stack([*drift, height]))
     release, wait, *drift, retreat, lower_speed, up_speed = uniform(
         place,
         [0.045, 3.0, -0.03, -0.03, 0.10, 0.07, 0.12],
@@ -129,7 +118,7 @@ def plan(key: jax.Array, start: Start, steps: int) -> Path:
     away = within_reach(into + jnp.stack([*drift, retreat]))
     let_go = yaw + turn
     moves += [
-        Move(top, yaw, duration(grasp, top, lift_speed, 14.0), 0.0),
+        Move(top, yaw, duration(held, top, lift_speed, 14.0), 0.0),
         Move(higher, let_go, duration(top, higher, speed, 14.0), 0.0, bow),
         Move(into, let_go, duration(higher, into, lower_speed, 10.0), 0.0),
         Move(into, let_go, jnp.floor(wait), 1.0),
@@ -142,7 +131,7 @@ PICK_PLACE = Task(
     name="pick_place",
     arms=1,
     objects=(
-        box("cube", (HALF, HALF, HALF), 0.1, (0.85, 0.1, 0.1, 1.0)),
+        cube.cube("cube"),
         bowl("bowl", (0.15, 0.55, 0.25, 1.0)),
     ),
     sample=sample,

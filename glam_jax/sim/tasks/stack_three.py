@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.sim import scenes
-from glam_jax.sim.tasks import stacking
+from glam_jax.sim.tasks import cube, stacking
 from glam_jax.sim.tasks.path import (
     Move,
     Path,
@@ -15,15 +15,15 @@ from glam_jax.sim.tasks.path import (
     together,
     within_reach,
 )
-from glam_jax.sim.tasks.task import CUBE_TURN, Situation, Start, Task, first_clear, uniform
+from glam_jax.sim.tasks.task import Situation, Start, Task, first_clear, uniform
 
 RED, GREEN, BLUE = 0, 1, 2
 LEFT, RIGHT = 0, 1  # left is y > 0
 BASES = scenes.bases(2)
 
 # (x, y, yaw) of the red, green and blue cube: red and green each before its arm, blue between.
-_CUBES_FROM = [[0.36, 0.11, -CUBE_TURN], [0.36, -0.25, -CUBE_TURN], [0.36, -0.04, -CUBE_TURN]]
-_CUBES_TO = [[0.58, 0.25, CUBE_TURN], [0.58, -0.11, CUBE_TURN], [0.48, 0.04, CUBE_TURN]]
+_CUBES_FROM = [[0.36, 0.11, -cube.TURN], [0.36, -0.25, -cube.TURN], [0.36, -0.04, -cube.TURN]]
+_CUBES_TO = [[0.58, 0.25, cube.TURN], [0.58, -0.11, cube.TURN], [0.48, 0.04, cube.TURN]]
 # x, |y|, z of where a hand is out of the other's way: it starts, waits and ends there.
 _ASIDE_FROM, _ASIDE_TO = [0.35, 0.20, 0.19], [0.50, 0.26, 0.30]
 
@@ -31,7 +31,7 @@ _ASIDE_FROM, _ASIDE_TO = [0.35, 0.20, 0.19], [0.50, 0.26, 0.30]
 def sample(key: jax.Array) -> Start:
     """A cube before each arm and one between them, the hands at their sides."""
     cubes = first_clear(jax.random.fold_in(key, 0), _draw_cubes, _is_clear)
-    position = jnp.concatenate([cubes[:, :2], jnp.full((3, 1), stacking.HALF)], axis=1)
+    position = jnp.concatenate([cubes[:, :2], jnp.full((3, 1), cube.HALF)], axis=1)
     hands = jnp.stack([_aside(jax.random.fold_in(key, 1 + arm), arm) for arm in (LEFT, RIGHT)])
     turn = uniform(jax.random.fold_in(key, 3), [-0.4, -0.4], [0.4, 0.4])
     return Start(position, cubes[:, 2], hands, turn)
@@ -82,12 +82,12 @@ def plan(key: jax.Array, start: Start, steps: int) -> Path:
     ours = stacking.pick_up(left, start.tcp_position[LEFT], red, yaws[RED])
     theirs = stacking.pick_up(right, start.tcp_position[RIGHT], green, yaws[GREEN])
     ours.append(_wait(ours, until=_time(theirs)))
-    onto = blue.at[2].add(2 * stacking.HALF)
+    onto = blue.at[2].add(2 * cube.HALF)
     ours += stacking.put_down(left, ours[-1].position, onto, yaws[BLUE], BASES[LEFT])
     ours.append(_leave(ours[-1], _aside(keys[3], LEFT), left.leave_speed))
     hesitation = jnp.floor(uniform(keys[4], 0.0, 7.99))
     theirs.append(_wait(theirs, until=_time(ours) + hesitation))
-    onto = blue.at[2].add(4 * stacking.HALF)
+    onto = blue.at[2].add(4 * cube.HALF)
     theirs += stacking.put_down(right, theirs[-1].position, onto, yaws[BLUE], BASES[RIGHT])
     return together(
         through(start.tcp_position[LEFT], start.tcp_yaw[LEFT], ours, steps),
@@ -114,9 +114,9 @@ STACK_THREE = Task(
     name="stack_three",
     arms=2,
     objects=(
-        stacking.cube("red", 0.85, 0.1, 0.1),
-        stacking.cube("green", 0.1, 0.65, 0.15),
-        stacking.cube("blue", 0.1, 0.2, 0.85),
+        cube.cube("red", 0.85, 0.1, 0.1),
+        cube.cube("green", 0.1, 0.65, 0.15),
+        cube.cube("blue", 0.1, 0.2, 0.85),
     ),
     sample=sample,
     condition=is_stacked,

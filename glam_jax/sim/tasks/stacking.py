@@ -1,17 +1,14 @@
-"""What stacking tasks share: their cubes, when one rests on another, and how one gets there."""
+"""What stacking tasks share: when a cube rests on another, and how it gets there."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from glam_jax.sim.scenes import Thing, box
+from glam_jax.sim.tasks import cube
 from glam_jax.sim.tasks.path import Move, duration, within_reach
-from glam_jax.sim.tasks.task import Situation, uniform
+from glam_jax.sim.tasks.task import Situation
 
-HALF = 0.025  # m, half an edge of a cube
 APART = 0.115  # m, least distance of cubes on the table: between two, open fingers have room
 
 # Success: the upper cube lies on the lower one, at rest, and the hand is away.
@@ -22,16 +19,11 @@ OPEN = 0.8  # least opening of the gripper; on a cube it is 0.59
 AWAY = 0.10  # m, least distance of the tcp from the cube: then no finger can touch it
 
 
-def cube(name: str, red: float, green: float, blue: float) -> Thing:
-    """A cube of 5 cm and 0.1 kg in a colour."""
-    return box(name, (HALF, HALF, HALF), 0.1, (red, green, blue, 1.0))
-
-
 def rests_on(now: Situation, upper: int, lower: int) -> jax.Array:
     """Object `upper` is at rest on object `lower`: bool scalar."""
     apart = now.position[upper] - now.position[lower]
     centred = jnp.linalg.norm(apart[:2]) < OFF_CENTRE
-    level = jnp.abs(apart[2] - 2 * HALF) < OFF_LEVEL
+    level = jnp.abs(apart[2] - 2 * cube.HALF) < OFF_LEVEL
     return centred & level & (jnp.linalg.norm(now.velocity[upper]) < AT_REST)
 
 
@@ -45,25 +37,17 @@ class Manner(NamedTuple):
     """How one demonstration grasps, carries and places; lengths in m, speeds in m/s.
 
     Attributes:
-      above: height from which the hand descends to the cube.
-      beside: (2,) sideways offset there. bow, carry_bow: detours on the way there and across.
-      reach_speed, down_speed, lift_speed, carry_speed, lower_speed, leave_speed: of the moves.
-      depth, along: of the grasp, below the cube's centre if negative; along the pads.
-      dwell, release: control steps for closing and opening.
+      grasp: how it takes hold.
       rise: height to which the cube is lifted. drift: (2,) sideways meanwhile.
+      carry_bow: detour on the way across.
+      lift_speed, carry_speed, lower_speed, leave_speed: of the moves.
       over: height above its place before lowering.
       miss: (2,) error of the place. drop: height of the cube when the gripper opens.
+      release: control steps for opening.
       leave: (3,) from there to where the hand ends.
     """
 
-    above: jax.Array
-    beside: jax.Array
-    bow: jax.Array
-    reach_speed: jax.Array
-    down_speed: jax.Array
-    depth: jax.Array
-    along: jax.Array
-    dwell: jax.Array
+    grasp: cube.Grasp
     rise: jax.Array
     drift: jax.Array
     lift_speed: jax.Array
@@ -79,17 +63,13 @@ class Manner(NamedTuple):
 
 
 _LEAST = Manner(
-    above=0.08, beside=[-0.012, -0.012], bow=-0.05, reach_speed=0.15, down_speed=0.07,
-    depth=-0.003, along=-0.004, dwell=4.0, rise=0.10, drift=[-0.03, -0.03],
-    lift_speed=0.12,
+    grasp=cube.LEAST, rise=0.10, drift=[-0.03, -0.03], lift_speed=0.12,
     carry_bow=-0.03, carry_speed=0.12, over=0.05, lower_speed=0.05,
     miss=[-0.003, -0.003], drop=0.001, release=4.0,
     leave=[-0.05, -0.05, 0.13], leave_speed=0.13,
 )  # fmt: skip
 _MOST = Manner(
-    above=0.13, beside=[0.012, 0.012], bow=0.05, reach_speed=0.22, down_speed=0.11,
-    depth=0.006, along=0.004, dwell=6.99, rise=0.16, drift=[0.03, 0.03],
-    lift_speed=0.18,
+    grasp=cube.MOST, rise=0.16, drift=[0.03, 0.03], lift_speed=0.18,
     carry_bow=0.03, carry_speed=0.18, over=0.09, lower_speed=0.08,
     miss=[0.003, 0.003], drop=0.003, release=6.99,
     leave=[0.05, 0.05, 0.18], leave_speed=0.20,
@@ -98,33 +78,15 @@ _MOST = Manner(
 
 def draw_manner(key: jax.Array) -> Manner:
     """A manner in which to stack, uniform over what the experts vary."""
-    # One draw for all: every call of the generator is compiled anew, and that takes seconds.
-    least, split = ravel_pytree(jax.tree.map(np.float32, _LEAST, is_leaf=_is_vector))
-    most, _ = ravel_pytree(jax.tree.map(np.float32, _MOST, is_leaf=_is_vector))
-    return split(uniform(key, least, most))
-
-
-def _is_vector(value):
-    return isinstance(value, list)
-
-
-def _pinch(manner: Manner, centre: jax.Array, yaw: jax.Array) -> jax.Array:
-    """Where the tcp is while the hand at heading `yaw` holds a cube centred at `centre`."""
-    across = jnp.stack([manner.along * jnp.cos(yaw), manner.along * jnp.sin(yaw), manner.depth])
-    return centre + across
+    return cube.draw(key, _LEAST, _MOST)
 
 
 def pick_up(manner: Manner, home: jax.Array, centre: jax.Array, yaw: jax.Array) -> list[Move]:
     """Moves of a hand from `home` (3,) to a cube at `centre` (3,), grasped at `yaw`, and up."""
-    grasp = _pinch(manner, centre, yaw)
-    over = grasp.at[:2].add(manner.beside).at[2].add(manner.above)
-    top = grasp.at[:2].add(manner.drift).at[2].add(manner.rise)
-    return [
-        Move(over, yaw, duration(home, over, manner.reach_speed, 14.0), 1.0, manner.bow),
-        Move(grasp, yaw, duration(over, grasp, manner.down_speed, 10.0), 1.0),
-        Move(grasp, yaw, jnp.floor(manner.dwell), 0.0),
-        Move(top, yaw, duration(grasp, top, manner.lift_speed, 12.0), 0.0),
-    ]
+    moves = cube.take_hold(manner.grasp, home, centre, yaw)
+    held = moves[-1].position
+    top = held.at[:2].add(manner.drift).at[2].add(manner.rise)
+    return [*moves, Move(top, yaw, duration(held, top, manner.lift_speed, 12.0), 0.0)]
 
 
 def put_down(
@@ -134,7 +96,7 @@ def put_down(
 
     Carry, lower, open and leave, at heading `yaw`; `base` (3,) is the arm's foot.
     """
-    place = _pinch(manner, centre, yaw).at[:2].add(manner.miss).at[2].add(manner.drop)
+    place = cube.pinch(manner.grasp, centre, yaw).at[:2].add(manner.miss).at[2].add(manner.drop)
     over = place.at[2].add(manner.over)
     end = within_reach(place + manner.leave, base)
     return [

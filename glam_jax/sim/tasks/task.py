@@ -1,7 +1,6 @@
 """What a task is: its objects, where things start, when it is done, and how an expert does it."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,9 +10,6 @@ import jax.numpy as jnp
 from glam_jax.sim.scenes import ContactLimits, Thing
 from glam_jax.sim.tasks.path import Path
 
-# Cubes turned by 45 degrees either way look the same, and the hand would have to turn by either:
-# well short of that, what is seen says which.
-CUBE_TURN = math.pi / 8  # rad, most that a cube is turned either way
 PLACEMENTS = 32  # draws of a start until objects lie clear of each other
 
 
