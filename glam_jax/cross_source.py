@@ -40,7 +40,7 @@ def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True
     Args:
       workdir: of a run whose stage 1 is finished, or that borrows its world model.
       robot: who carries the actions out, by default `config.replay.robot`.
-      film: write a side-by-side video of each source.
+      film: write a side-by-side video and a figure of each source.
 
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
@@ -68,7 +68,9 @@ def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True
             "{wilson_low:.0%} to {wilson_high:.0%}".format(**found)
         )
         if shown:
-            path = workdir.path / f"replay_{source}_to_{robot}.mp4"
-            print(f"Video: {video.comparison_video(path, env, episodes, result)}")
+            path = workdir.path / f"replay_{source}_to_{robot}"
+            film_at, picture_at = path.with_suffix(".mp4"), path.with_suffix(".png")
+            print(f"Video: {video.comparison_video(film_at, env, episodes, result)}")
+            print(f"Figure: {video.comparison_figure(picture_at, env, episodes[0], result)}")
     write_json(file, report)
     return report

@@ -4,8 +4,9 @@
 
 For each source the held-out episodes' latents are decoded to robot actions by the world model
 and replayed in simulation from the same scene, on the robot `config.replay.robot` or `--robot`.
-Prints success with its 95% interval, adds it to replay.json and writes a side-by-side video for
-each source. All sources and robots are simulated.
+Prints success with its 95% interval, adds it to replay.json and writes for each source a
+side-by-side video and a figure of its first episode at five times. All sources and robots are
+simulated.
 """
 
 from absl import flags, logging
@@ -15,7 +16,7 @@ from glam_jax.workdir import Workdir
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run whose stage 1 is finished.")
 _ROBOT = flags.DEFINE_string("robot", None, "Who carries the actions out; default: the config's.")
-_VIDEO = flags.DEFINE_bool("video", True, "Write side-by-side videos.")
+_VIDEO = flags.DEFINE_bool("video", True, "Write side-by-side videos and figures.")
 
 
 def main(_):

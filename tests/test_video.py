@@ -74,6 +74,18 @@ def test_comparison_video_puts_source_above_replay(tmp_path, env, result):
     assert frames[-1, middle, -SIZE // 2].min() > 215
 
 
+def test_comparison_figure_puts_source_above_replay(tmp_path, env, result):
+    episode = fake_episode(env.layout, 7, source="umi")
+    for view in ("front", "overhead"):
+        episode.steps[f"image_{view}"][:] = 255
+    path = video.comparison_figure(tmp_path / "c.png", env, episode, result, times=3, size=SIZE)
+    picture = imageio.imread(path)
+    assert picture.shape[1] == 3 * 2 * SIZE + 2 * 2
+    above, below = picture[SIZE // 2 + 16], picture[-SIZE // 2]
+    assert above[SIZE // 2].min() > 215 and above[-SIZE // 2].min() > 215
+    assert below[SIZE // 2].max() < 215
+
+
 def test_render_sight_does_not_depend_on_its_batches(env, result):
     images = video.render_sight(env, jax.tree.map(np.concatenate, result.sight), SIZE)
     assert images.shape == (2 * STEPS, SIZE, 2 * SIZE, 3)
@@ -104,4 +116,6 @@ def test_bad_input_is_refused(tmp_path, env, result):
     unfilmed = Rollout(**{**vars(result), "sight": none})
     with pytest.raises(ValueError, match="was not filmed"):
         video.rollout_video(tmp_path / "x.mp4", env, unfilmed)
+    with pytest.raises(ValueError, match="was not filmed"):
+        video.comparison_figure(tmp_path / "x.png", env, fake_episode(env.layout, 5), unfilmed)
     assert not list(tmp_path.iterdir())

@@ -92,6 +92,36 @@ def comparison_video(
     return write_mp4(path, frames, rate=env.control_hz / stride)
 
 
+def comparison_figure(
+    path: str | os.PathLike,
+    env: Env,
+    episode: schema.Episode,
+    result: Rollout,
+    *,
+    times: int = 5,
+    size: int = 160,
+) -> Path:
+    """Writes a PNG of a source episode above its replay, at `times` steps from first to last.
+
+    The replay is the first filmed world of `result`; both rows show the same control steps.
+
+    Raises:
+      ValueError: if no world was filmed.
+    """
+    if not len(result.sight.geom_xpos):
+        raise ValueError("comparison_figure: the replay was not filmed; run it with film=1 or more")
+    last = result.sight.geom_xpos.shape[1] - 1
+    at = np.linspace(0, len(episode) - 1, times).round().astype(int)
+    above = [_source_frame(episode, step, size) for step in at]
+    states = jax.tree.map(lambda x: x[0, np.minimum(at, last)], result.sight)
+    images, name = render_sight(env, states, size), schema.title(env.robot.name)
+    below = [
+        _mark(image, name, result, 0, min(step, last))
+        for image, step in zip(images, at, strict=True)
+    ]
+    return canvas.save_png(path, canvas.tile(np.stack(above + below), times))
+
+
 def render_sight(env: Env, sight: Sight, size: int) -> np.ndarray:
     """Both views of M states, side by side, (M, size, 2 * size, 3) uint8.
 
@@ -187,14 +217,16 @@ def _mark(image: np.ndarray, name: str, result: Rollout, world: int, step: int) 
 
 def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]:
     """Frames of a recorded episode, both views side by side."""
-    views = [episode.steps[f"image_{view}"] for view in schema.VIEWS]
     last = len(episode) - 1
-    frames = []
-    for step in np.append(np.arange(0, last, stride), last):
-        image = np.hstack([canvas.enlarge(view[step], size) for view in views])
-        text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
-        frames.append(canvas.caption(canvas.outline(image, canvas.GREY), text))
-    return frames
+    return [_source_frame(episode, t, size) for t in np.append(np.arange(0, last, stride), last)]
+
+
+def _source_frame(episode: schema.Episode, step: int, size: int) -> np.ndarray:
+    """One step of a recorded episode with its caption, both views side by side."""
+    views = [episode.steps[f"image_{view}"][step] for view in schema.VIEWS]
+    image = np.hstack([canvas.enlarge(view, size) for view in views])
+    text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
+    return canvas.caption(canvas.outline(image, canvas.GREY), text)
 
 
 @functools.lru_cache(maxsize=4)
