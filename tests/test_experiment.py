@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from glam_jax import experiment
+from glam_jax import experiment, schema
 from glam_jax.evaluation import intervals
 from glam_jax.runtime import checkpoint, writer
 from glam_jax.workdir import WorkdirError
@@ -195,13 +195,15 @@ def test_the_evaluation_is_repeated_exactly(folder, commands):
 def test_replay_of_both_sources(folder, commands):
     printed = commands["replay"].finish()
     report = read_json(folder / "whole" / "replay.json")
-    assert set(report) == {"kinova_to_kinova", "umi_to_kinova"}
-    for source in ("kinova", "umi"):
-        found = report[f"{source}_to_kinova"]
+    assert set(report) == {"kinova_real_to_kinova_real", "umi_to_kinova_real"}
+    for source in ("kinova_real", "umi"):
+        found = report[f"{source}_to_kinova_real"]
         assert found["trials"] == HELD_OUT
-        assert (found["source"], found["robot"]) == (source, "kinova")
-        assert f"{source} to kinova: {found['successes']}/{HELD_OUT} succeed" in printed
-        assert (folder / "whole" / f"replay_{source}_to_kinova.mp4").stat().st_size > 1000
+        assert found["source"] == schema.title(source) and "simulated" in found["robot"]
+        assert f" to {found['robot']}: {found['successes']}/{HELD_OUT} succeed" in printed
+        for kind in ("mp4", "png"):
+            path = folder / "whole" / f"replay_{source}_to_kinova_real.{kind}"
+            assert path.stat().st_size > 1000
 
 
 def test_stopped_in_each_stage_and_continued_it_ends_bit_identical(folder, commands):

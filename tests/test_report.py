@@ -212,11 +212,11 @@ def test_ablations_compare_with_glam_o(tmp_path, measure):
 
     fake_study.finish(study, tmp_path, do)
     made = write.report(summary.collect(study, tmp_path))
-    row = row_of(made, measured="umi_to_kinova", variant="symmetric")
+    row = row_of(made, measured="umi_to_kinova_real", variant="symmetric")
     counts = [
         sum(
             json.loads((worker.cell_folder(tmp_path, cell.name) / REPLAY).read_text())[
-                "umi_to_kinova"
+                "umi_to_kinova_real"
             ]["successes"]
             for cell in grid.expand(study)
             if cell.variant == variant
@@ -227,7 +227,9 @@ def test_ablations_compare_with_glam_o(tmp_path, measure):
     assert float(row["newcombe_low"]) == pytest.approx(low, rel=1e-5) and low > 0
     text = made.markdown(str)
     assert ("closed loop" in text) == ("policy" in measure)
-    assert "**lifting, replay umi to kinova**" in text.lower() and "| 7.5 |" in text
+    assert (
+        "**lifting, replay umi to kinova_real (simulated)**" in text.lower() and "| 7.5 |" in text
+    )
 
 
 def test_replay_has_a_row_for_each_direction(tmp_path):
@@ -235,7 +237,7 @@ def test_replay_has_a_row_for_each_direction(tmp_path):
     fake_study.finish(study, tmp_path)
     made = write.report(summary.collect(study, tmp_path))
     shown = {(row["method"], row["measured"]) for row in csv_of(made)}
-    directions = ("kinova_to_kinova", "umi_to_kinova")
+    directions = ("kinova_real_to_kinova_real", "umi_to_kinova_real")
     assert shown == {(m, d) for m in ("glam_o", "glam") for d in directions}
 
 
@@ -252,7 +254,7 @@ def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
     fake_study.finish(study, tmp_path)
     made = write.report(summary.collect(study, tmp_path))
     text = made.markdown(str)
-    assert "100 kinova_real (simulated), 300 umi, 100 kinova" in text
+    assert "100 kinova_real (simulated), 100 kinova, 300 umi" in text
     assert "it stands in for a real arm" in text
     row = row_of(made, table="success", variant="three_sources")
     assert float(row["paper_success_rate"]) == 18 / 20
