@@ -65,23 +65,27 @@ def check_episode(episode: Episode, recording: Recording, place: str) -> None:
 
 
 def check_together(episodes: Sequence[Episode]) -> None:
-    """Raises DataError where an episode's task or number of arms is not that of the first.
+    """Raises DataError where an episode does not go with the first.
 
-    Sources can be learned from together only if they do the same with as many hands.
+    Sources can be learned from together only if they do the same task with as many hands, before
+    cameras that stand in the same places, which the simulator's version stands for.
     """
-    first = episodes[0]
-    expected = {"task": first.task, "number of arms": _arms(first)}
+    first = _kind(episodes[0])
     for episode in episodes:
-        for key, found in (("task", episode.task), ("number of arms", _arms(episode))):
-            if found != expected[key]:
+        for key, found in _kind(episode).items():
+            if found != first[key]:
                 raise DataError(
                     f"source {episode.source}, episode of seed {episode.seed}: {key} is {found!r}, "
-                    f"expected {expected[key]!r} as in source {first.source}"
+                    f"expected {first[key]!r} as in source {episodes[0].source}"
                 )
 
 
-def _arms(episode: Episode) -> int:
-    return episode.steps["ee_pose"].shape[-1] // EE_DIM
+def _kind(episode: Episode) -> dict:
+    return {
+        "task": episode.task,
+        "number of arms": episode.steps["ee_pose"].shape[-1] // EE_DIM,
+        "simulator_version": episode.simulator_version,
+    }
 
 
 def check_names(found: set[str], expected: set[str], place: str) -> None:

@@ -222,6 +222,10 @@ def test_sources_that_do_not_go_together_are_refused():
     other = schema.fake_episode(auxiliary, 5, task="stack_two", source="umi")
     with pytest.raises(DataError, match="umi.*task is 'stack_two', expected 'lifting'"):
         pipeline.Store(target, [other])
+    other = schema.fake_episode(auxiliary, 5, source="umi")
+    other.simulator_version = "before the cameras were moved"
+    with pytest.raises(DataError, match="umi.*simulator_version is 'before the cameras"):
+        pipeline.Store(target, [other])
 
 
 def test_a_third_source_is_used_without_the_actions_it_was_recorded_with():
