@@ -45,10 +45,12 @@ def outline(image: np.ndarray, colour: tuple[int, int, int], thickness: int = 3)
 
 
 def caption(image: np.ndarray, text: str, colour: tuple[int, int, int] = GREY) -> np.ndarray:
-    """The image with a line of white text on a coloured bar above it."""
+    """The image with a line of white text, as small as it must be, on a coloured bar above it."""
     size = max(10, image.shape[1] // 20)
     bar = Image.new("RGB", (image.shape[1], size + 6), colour)
     font = ImageFont.load_default(size)
+    if (wide := font.getlength(text)) > image.shape[1] - 8:
+        font = ImageFont.load_default(max(6.0, size * (image.shape[1] - 8) / wide))
     ImageDraw.Draw(bar).text((4, 2), text, fill=(255, 255, 255), font=font)
     return np.concatenate([np.asarray(bar, np.uint8), image])
 
