@@ -107,10 +107,11 @@ def measure(
       ValueError: the world model decodes no actions, or there are fewer than two episodes.
       DataError: episodes that do not go together (`recording.check_together`).
     """
-    both = Store(heldout, source)
+    seen = (world_model.model.modality,)
+    both = Store(heldout, source, seen)
     z = _per_episode(world_model.label(both), both)
     z_target, z_source = z[: len(heldout)], z[len(heldout) :]
-    inputs = world_model.decoder_inputs(Store(train))
+    inputs = world_model.decoder_inputs(Store(train, (), seen))
     known = LatentRange.of(inputs, settings.range_quantile)
     white_source, white_target = ([known.whiten(one) for one in z] for z in (z_source, z_target))
     energy = energy_test(white_source, white_target, settings.permutations)
@@ -119,7 +120,7 @@ def measure(
         z_source=z_source,
         z_target=z_target,
         decoder_range=known,
-        decoded_error=world_model.ee_error_mm(Store(heldout)),
+        decoded_error=world_model.ee_error_mm(Store(heldout, (), seen)),
         latent_distance=energy.coefficient,
         p_value=energy.p_value,
         classifier_auc=separability(white_source, white_target),

@@ -8,7 +8,7 @@ SIDE, LENGTH = 16, 20
 TARGET = schema.Layout(arms=1, image_size=SIDE, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=SIDE, has_actions=False)
 LOW, HIGH = 0.2, 0.6  # metres that a camera sees, from one edge to the other
-DOT = 1.5  # deviation of the dot's brightness, pixels
+DOT = 4.0  # deviation of the dot's brightness, pixels: soft, so that small networks learn it
 
 
 def episode(layout: schema.Layout, seed: int) -> schema.Episode:

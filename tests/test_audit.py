@@ -18,8 +18,9 @@ from glam_jax.workdir import Workdir
 
 SETTINGS = config.make("lifting").audit
 SMALL = {
-    "latent": 8, "visual": 8, "channels": (8, 8, 8, 8), "width": 64,
+    "latent": 8, "visual": 8, "channels": (8, 8, 16, 16), "width": 64,
     "posterior_blocks": 1, "forward_blocks": 1, "decoder_layers": 2, "proprio_blocks": 1,
+    "reconstruct_share": 1.0,
 }  # fmt: skip
 
 
