@@ -35,11 +35,11 @@ def trained(tmp_path_factory):
     with made.unlocked():
         made.world_model.update(SMALL)
         made.pretrain.update(
-            steps=500, batch=64, warmup_steps=50, learning_rate=3e-3, matrix_learning_rate=0.0,
-            log_every=100, evaluate_every=500, ema_decay=0.98,
+            steps=1200, batch=64, warmup_steps=50, learning_rate=3e-3, matrix_learning_rate=0.0,
+            log_every=100, evaluate_every=1200, ema_decay=0.98,
         )  # fmt: skip
-    target = episodes(reaching.TARGET, 32, 0)
-    auxiliary = episodes(reaching.AUXILIARY, 32, 100)
+    target = episodes(reaching.TARGET, 96, 0)
+    auxiliary = episodes(reaching.AUXILIARY, 96, 100)
     folder = tmp_path_factory.mktemp("world_model")
     stats, heldout = normalize.statistics(target, auxiliary), Store(target[:1])
     model = pretrain.pretrain(made, Store(target, auxiliary), heldout, stats, folder)

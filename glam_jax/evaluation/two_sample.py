@@ -14,8 +14,7 @@ from scipy.spatial import distance
 
 # Transitions of an episode that are compared, evenly spread: neighbours hardly differ.
 PER_EPISODE = 64
-# Of the classifier: ridge penalty on standardised features, and Newton steps, which converge in
-# fewer.
+# Of the classifier: ridge penalty on standardised features, and Newton steps at most.
 RIDGE, NEWTON_STEPS = 1.0, 12
 
 
@@ -155,8 +154,11 @@ def _fit(x: np.ndarray, label: np.ndarray) -> np.ndarray:
         slope = x.T @ (label - chance) - penalty * weights
         curvature = (x * (chance * (1.0 - chance))[:, None]).T @ x + np.diag(penalty)
         step = np.linalg.solve(curvature, slope)
+        longest = np.abs(step).max()
         # Far latents would send the first steps far off.
-        weights += step * min(1.0, 10.0 / (np.abs(step).max() + 1e-12))
+        weights += step * min(1.0, 10.0 / (longest + 1e-12))
+        if longest < 1e-4:
+            break
     return weights
 
 
