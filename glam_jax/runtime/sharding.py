@@ -101,7 +101,9 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     if mesh.size == 1:
         return train_step, feed
     check_batch("batch", feed.batch, 1, mesh.size)
-    rows = jax.tree.map(lambda split: PartitionSpec(AXIS) if split else PartitionSpec(), feed.by_row)
+    rows = jax.tree.map(
+        lambda split: PartitionSpec(AXIS) if split else PartitionSpec(), feed.by_row
+    )
     mapped = jax.shard_map(
         functools.partial(train_step, mean=functools.partial(jax.lax.pmean, axis_name=AXIS)),
         mesh=mesh,
