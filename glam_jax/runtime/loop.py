@@ -163,6 +163,7 @@ def fit(
     train_step, feed = sharding.over_devices(train_step, feed, mesh)
     looped = jax.default_backend() != "cpu"
     call = jax.jit(_make_call(train_step, steps_per_call, looped), donate_argnums=0)
+    call = sharding.compiled_together(call)
     start = int(state.step)
     plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call if looped else 1)
     with contextlib.ExitStack() as stack:

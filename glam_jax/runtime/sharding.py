@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from glam_jax.runtime import hosts
+
 AXIS = "data"
 
 
@@ -101,17 +103,35 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     if mesh.size == 1:
         return train_step, feed
     check_batch("batch", feed.batch, 1, mesh.size)
-    rows = jax.tree.map(
-        lambda split: PartitionSpec(AXIS) if split else PartitionSpec(), feed.by_row
-    )
+    split_or_whole = {True: PartitionSpec(AXIS), False: PartitionSpec()}
+    fetched = jax.tree.map(split_or_whole.get, feed.by_row)
     mapped = jax.shard_map(
         functools.partial(train_step, mean=functools.partial(jax.lax.pmean, axis_name=AXIS)),
         mesh=mesh,
-        in_specs=(PartitionSpec(), rows),
+        in_specs=(PartitionSpec(), fetched),
         out_specs=PartitionSpec(),
         check_vma=False,
     )
     return mapped, _PlacedFeed(feed, mesh)
+
+
+def compiled_together(call: Any) -> Any:
+    """A jitted function that all hosts begin to run at the same time, and alone if there is one.
+
+    Hosts compile for unequal times, and on CPU the first exchange between them fails if one comes
+    half a minute after the other.
+    """
+    if jax.process_count() == 1:
+        return call
+    compiled = []
+
+    def run(*arguments):
+        if not compiled:
+            compiled.append(call.lower(*arguments).compile())
+            hosts.any_host(False)
+        return compiled[0](*arguments)
+
+    return run
 
 
 class _PlacedFeed:
