@@ -10,9 +10,8 @@ gathers. A streaming feed gathers on the host, and `assemble` hands the batch on
 the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
 batches that an uninterrupted one would, and there is no position to save.
 
-`feed.only(rows)` gives the same batches' rows of those numbers alone, and reads no others: what
-is drawn does not depend on how many share the reading. `feed.by_row` tells what of `fetched`
-has one entry a row, and can be cut along its first axis into pieces to assemble apart.
+`feed.only(rows)` reads those rows of the same batches and no others, and what `feed.by_row` marks
+in `fetched` can be cut into pieces: so several hosts and devices share a batch.
 
 A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
 starts none (SPEC section 1).
@@ -83,12 +82,9 @@ def target_rows(batch: int, target_share: float) -> np.ndarray:
 
 
 class Feed:
-    """Batches drawn from a store; use `WindowFeed` or `ChunkFeed`.
+    """Batches of B = `batch` rows drawn from a store; use `WindowFeed` or `ChunkFeed`.
 
-    Attributes:
-      resident: whether the arrays are kept on the device.
-      batch: B, rows of a whole batch.
-      by_row: prefix tree of what `fetch` gives, True on what has one entry a row.
+    `by_row` is a prefix tree of what `fetch` gives, True on what has one entry a row.
     """
 
     def __init__(
@@ -114,13 +110,11 @@ class Feed:
         }
         if resident:
             data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
-            placed = jax.device_put({"candidates": candidates, "row": row_B})
-            self._fetched = {"data": data, **placed}
+            self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
         else:
             self._data = {name: store.arrays[name] for name in names} | extra
             self._host = _host_device()
-            self._candidates = jax.device_put(candidates, self._host)
-            self._row_B = row_B
+            self._candidates, self._row_B = jax.device_put(candidates, self._host), row_B
             self._draw_on_host = jax.jit(self._draw)
 
     def only(self, rows: np.ndarray) -> "Feed":
@@ -152,10 +146,8 @@ class Feed:
         step = jax.device_put(np.int32(step), self._host)
         frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
         batch = self._gather(self._data, frames, np, _host_take)
-        return batch | {
-            "is_target": self._is_target[self._row_B].astype(np.float32),
-            "row": self._row_B,
-        }
+        is_target = self._is_target[self._row_B].astype(np.float32)
+        return batch | {"is_target": is_target, "row": self._row_B}
 
     def assemble(self, fetched, step) -> dict[str, jax.Array]:
         """The batch of a step from what was fetched for it. Pure; made to be jitted."""

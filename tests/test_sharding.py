@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -12,18 +11,13 @@ import numpy as np
 import optax
 import pytest
 import train_sharded as tiny
+from free_port import free_port
 
 from glam_jax import pipeline
 from glam_jax.runtime import loop, optim, sharding
 
 # Name -> processes, devices of each.
 PLACES = {"one": (1, 1), "four": (1, 4), "two_by_two": (2, 2)}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

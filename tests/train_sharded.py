@@ -20,7 +20,7 @@ TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=16, has_actions=False)
 WORLD_MODEL = {
     "latent": 4, "visual": 8, "channels": (4, 4, 4, 4), "width": 8,
-    "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1,
+    "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1, "reconstruct_share": 0.125,
 }  # fmt: skip
 POLICY = {
     "chunk": 3, "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,

@@ -78,8 +78,10 @@ def _gather(host: str, port: int, processes: int, timeout_s: float, deadline: fl
 
 
 def _listen(port: int) -> socket.socket:
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        return socket.create_server(("", port), backlog=128)
+        return socket.create_server(("", port), family=family, backlog=128, dualstack_ipv6=both)
     except OSError as error:
         raise HostError(
             f"process 0 cannot listen on port {port} ({error.strerror}); choose another port in "
@@ -96,7 +98,9 @@ def _admit(connection: socket.socket, arrived: dict, processes: int) -> str | No
     arrived[process if not twice else -len(arrived) - 1] = connection
     if count != processes:
         return f"processes: process 0 was told {processes}, process {process} {count}"
-    return f"process: {process} was given to two of them, or is no number of one" if twice else None
+    if twice:
+        return f"process: {process} was given to two, or is not from 1 to {processes - 1}"
+    return None
 
 
 def _missing(arrived: dict, host: str, port: int, processes: int, timeout_s: float) -> str:
