@@ -28,7 +28,9 @@ def learnt(tmp_path_factory):
     for name, (processes, devices) in PLACES.items():
         environment = os.environ | {
             "PYTHONPATH": str(program.parents[1]),
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            # Nothing here runs long: what is compiled need not be fast.
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
+            "--xla_backend_optimization_level=0",
         }
         out, port = folder / f"{name}.npz", free_port()
         members = [[f"localhost:{port}", str(processes), str(k)] for k in range(processes)]
