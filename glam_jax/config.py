@@ -145,7 +145,9 @@ def _world_model(method: str, arms: int) -> ConfigDict:
 def _pretrain(method: str) -> ConfigDict:
     run = ConfigDict()
     run.steps = 1500  # updates
-    run.batch = 128  # windows
+    run.batch = 128  # windows, shared out evenly over all devices
+    run.accumulate = 1  # pieces a device's share is computed in, one after the other
+    run.compute = "float32"  # or bfloat16: of matrix products and convolutions
     run.window = 2  # T, frames of a window: T - 1 transitions
     run.target_share = 0.5  # share of rows from the target source
     run.learning_rate = 1e-3  # peak of warm-up and cosine
@@ -201,6 +203,8 @@ def _clone() -> ConfigDict:
     run = ConfigDict()
     run.steps = 1500
     run.batch = 128
+    run.accumulate = 1
+    run.compute = "float32"
     run.target_share = 0.4
     run.learning_rate = 1e-3
     run.matrix_learning_rate = 1e-2

@@ -8,6 +8,8 @@ from absl import app
 from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
+from glam_jax.runtime.rollcall import HostError
+from glam_jax.runtime.sharding import BatchSizeError
 from glam_jax.runtime.steplog import NonFiniteLossError
 from glam_jax.workdir import WorkdirError
 
@@ -16,6 +18,8 @@ EXPECTED = (
     WorkdirError,
     CheckpointError,
     NonFiniteLossError,
+    BatchSizeError,
+    HostError,
     StudyError,
     FileNotFoundError,
 )

@@ -14,7 +14,7 @@ from glam_jax import borrow, collect, contact_sheet, normalize, recording
 from glam_jax import episodes as dataset
 from glam_jax.evaluation import intervals, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
-from glam_jax.runtime import writer
+from glam_jax.runtime import hosts, sharding, writer
 from glam_jax.schema import Episode, Layout, title
 from glam_jax.sim import env as simulation
 from glam_jax.sim.robots import ROBOTS
@@ -171,6 +171,27 @@ def outcomes(success: np.ndarray) -> str:
     return "".join("01"[int(one)] for one in success)
 
 
+def check_batches(config: ConfigDict) -> None:
+    """Raises BatchSizeError if the devices cannot share a stage's batches out evenly."""
+    for stage in ("pretrain", "clone"):
+        run = config[stage]
+        sharding.check_batch(f"{stage}.batch", run.batch, run.accumulate)
+
+
+def prepare(config: ConfigDict, workdir: Workdir) -> Data:
+    """Claims the folder and gathers the data; of several hosts the first does it for all.
+
+    Raises:
+      BatchSizeError: see `check_batches`. WorkdirError: the folder belongs to another run.
+      Else see `gather`.
+    """
+    check_batches(config)
+    with hosts.leader_first():
+        workdir.claim(config)
+        with workdir.timed("collect"):
+            return gather(config)
+
+
 def make_world_model(config: ConfigDict, data: Data, workdir: Workdir) -> pretrain.WorldModel:
     """Stage 1 of a run, or the world model that it borrows.
 
@@ -191,32 +212,35 @@ def run_stage1(config: ConfigDict, path: str | Path) -> None:
       WorkdirError: the folder belongs to another run. Else see the stage.
     """
     workdir = Workdir(path)
-    workdir.claim(config)
-    with workdir.timed("collect"):
-        data = gather(config)
+    data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
     error = world_model.ee_error_mm(data.heldout_store(config.data.target))
     found = describe(config, workdir) | {"decoded_error": {"stage1": error}}
-    writer.write_json(workdir.path / STAGE1, found)
+    if hosts.is_leader():
+        writer.write_json(workdir.path / STAGE1, found)
 
 
-def run(config: ConfigDict, path: str | Path) -> dict:
+def run(config: ConfigDict, path: str | Path) -> dict | None:
     """Carries out a run, or what is left of it, and returns its results.
 
+    Several hosts train together. The first alone draws, evaluates and has results: the others
+    return None.
+
     Raises:
+      BatchSizeError: the devices cannot share a batch out evenly.
       WorkdirError: the folder belongs to another run. Else see the stages.
     """
-    workdir = Workdir(path)
-    workdir.claim(config)
-    if done := workdir.results():
+    workdir, leads = Workdir(path), hosts.is_leader()
+    if workdir.path.exists() and (done := workdir.results()):
+        workdir.claim(config)
         print(f"{workdir.path} is done.")
         return done
 
     # ------------------------------------------------------------------ data
-    with workdir.timed("collect"):
-        data = gather(config)
-    shown = [episodes[0] for episodes in data.heldout.values()]
-    contact_sheet.save(shown, workdir.path / "sources.png")
+    data = prepare(config, workdir)
+    if leads:
+        shown = [episodes[0] for episodes in data.heldout.values()]
+        contact_sheet.save(shown, workdir.path / "sources.png")
     heldout, errors, stats = data.heldout_store(config.data.target), {}, data.stats
 
     # --------------------------------------------- stage 1: world model, labels
@@ -224,11 +248,16 @@ def run(config: ConfigDict, path: str | Path) -> dict:
         labels = data.store.transition_actions()
     else:
         world_model = make_world_model(config, data, workdir)
-        with workdir.timed("relabel"):
-            labels = relabel.relabel(world_model, data.store, workdir.labels)
+        with workdir.timed("relabel"), hosts.leader_first():
+            labels = (
+                relabel.relabel(world_model, data.store, workdir.labels)
+                if leads
+                else np.load(workdir.labels)
+            )
         if world_model.decodes:
             errors["stage1"] = world_model.ee_error_mm(heldout)
-        _draw_reconstructions(world_model, heldout, workdir)
+        if leads:
+            _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy
     stats = clone.label_statistics(config, labels, stats)
@@ -236,6 +265,8 @@ def run(config: ConfigDict, path: str | Path) -> dict:
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)
     errors["stage2"] = clone.ee_error_mm(act, params, heldout, config.policy.chunk)
+    if not leads:
+        return None
     _draw_curves(workdir)
 
     # ------------------------------------------------------------- evaluation

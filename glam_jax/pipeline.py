@@ -10,10 +10,14 @@ gathers. A streaming feed gathers on the host, and `assemble` hands the batch on
 the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
 batches that an uninterrupted one would, and there is no position to save.
 
+`feed.only(rows)` reads those rows of the same batches and no others, and what `feed.by_row` marks
+in `fetched` can be cut into pieces: so several hosts and devices share a batch.
+
 A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
 starts none (SPEC section 1).
 """
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -78,7 +82,10 @@ def target_rows(batch: int, target_share: float) -> np.ndarray:
 
 
 class Feed:
-    """Batches drawn from a store; use `WindowFeed` or `ChunkFeed`."""
+    """Batches of B = `batch` rows drawn from a store; use `WindowFeed` or `ChunkFeed`.
+
+    `by_row` is a prefix tree of what `fetch` gives, True on what has one entry a row.
+    """
 
     def __init__(
         self,
@@ -92,8 +99,10 @@ class Feed:
         seed: int,
         resident: bool,
     ):
-        self._seed, self.resident, self._gather = seed, resident, gather
+        self._seed, self.resident, self._gather, self.batch = seed, resident, gather, batch
+        self.by_row = {"data": False, "candidates": False, "row": True} if resident else True
         self._is_target = target_rows(batch, target_share)
+        row_B = np.arange(batch, dtype=np.int32)
         candidates = {
             kind: _candidates(store, following, kind, target_share)
             for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target))
@@ -101,12 +110,21 @@ class Feed:
         }
         if resident:
             data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
-            self._fetched = {"data": data, "candidates": jax.device_put(candidates)}
+            self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
         else:
             self._data = {name: store.arrays[name] for name in names} | extra
             self._host = _host_device()
-            self._candidates = jax.device_put(candidates, self._host)
+            self._candidates, self._row_B = jax.device_put(candidates, self._host), row_B
             self._draw_on_host = jax.jit(self._draw)
+
+    def only(self, rows: np.ndarray) -> "Feed":
+        """This feed, fetching no other rows of each batch than those of these numbers."""
+        feed = copy.copy(self)
+        if self.resident:
+            feed._fetched = {**self._fetched, "row": jax.device_put(rows.astype(np.int32))}
+        else:
+            feed._row_B = rows.astype(np.int32)
+        return feed
 
     def _draw(self, candidates: dict, step) -> jax.Array:
         """Start frames (B,) of the rows of a step; each kind of row draws from its own key."""
@@ -122,22 +140,24 @@ class Feed:
         return jnp.concatenate(drawn)[np.argsort(np.concatenate(rows))]
 
     def fetch(self, step: int):
-        """What `assemble` needs for the batch of a step, on the device."""
+        """What `assemble` needs for the batch of a step: on the device, or still on the host."""
         if self.resident:
             return self._fetched
         step = jax.device_put(np.int32(step), self._host)
-        frames = jax.device_get(self._draw_on_host(self._candidates, step))
+        frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
         batch = self._gather(self._data, frames, np, _host_take)
-        batch["is_target"] = self._is_target.astype(np.float32)
-        return jax.device_put(batch)
+        is_target = self._is_target[self._row_B].astype(np.float32)
+        return batch | {"is_target": is_target, "row": self._row_B}
 
     def assemble(self, fetched, step) -> dict[str, jax.Array]:
         """The batch of a step from what was fetched for it. Pure; made to be jitted."""
         if not self.resident:
             return fetched
-        frames = self._draw(fetched["candidates"], step)
+        row_B = fetched["row"]
+        frames = _device_take(self._draw(fetched["candidates"], step), row_B)
         batch = self._gather(fetched["data"], frames, jnp, _device_take)
-        return batch | {"is_target": jnp.asarray(self._is_target, jnp.float32)}
+        is_target = _device_take(jnp.asarray(self._is_target, jnp.float32), row_B)
+        return batch | {"is_target": is_target, "row": row_B}
 
 
 def _host_device():

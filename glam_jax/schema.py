@@ -124,7 +124,8 @@ def window_batch_shapes(
 
     `image` holds both views stacked on channels (RGB: 2 * 3, masks: 2 * 1). `proprio` and
     `action` are zeros on auxiliary rows, where `is_target` is 0. All transitions of a
-    window are real: a window never crosses the end of its episode.
+    window are real: a window never crosses the end of its episode. `row` numbers the rows,
+    so that a piece of a batch knows which piece it is.
     """
     side, f32 = layout.image_size, np.dtype(np.float32)
     return {
@@ -133,6 +134,7 @@ def window_batch_shapes(
         "proprio": ((batch, time, layout.proprio_dim), f32),
         "action": ((batch, time, layout.action_dim), f32),
         "is_target": ((batch,), f32),
+        "row": ((batch,), np.dtype(np.int32)),
     }
 
 
@@ -142,7 +144,7 @@ def chunk_batch_shapes(
     """Stage 2 batch: one observation and the K transitions that follow it.
 
     `latent` and `action` are padded at the episode's end by repeating the last transition;
-    `valid` is 1 on real transitions and 0 on padded ones.
+    `valid` is 1 on real transitions and 0 on padded ones. `row` numbers the rows.
     """
     side, f32 = layout.image_size, np.dtype(np.float32)
     return {
@@ -153,6 +155,7 @@ def chunk_batch_shapes(
         "action": ((batch, chunk, layout.action_dim), f32),
         "valid": ((batch, chunk), f32),
         "is_target": ((batch,), f32),
+        "row": ((batch,), np.dtype(np.int32)),
     }
 
 
@@ -161,7 +164,9 @@ def fake_batch(shapes: dict[str, tuple[tuple[int, ...], np.dtype]], seed: int = 
     rng = np.random.default_rng(seed)
     batch = {}
     for name, (shape, dtype) in shapes.items():
-        if name == "image":
+        if name == "row":
+            batch[name] = np.arange(shape[0], dtype=dtype)
+        elif name == "image":
             batch[name] = rng.integers(0, 256, shape, dtype)
         elif name == "is_target":
             batch[name] = (np.arange(shape[0]) % 2 == 0).astype(dtype)

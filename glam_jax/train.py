@@ -3,7 +3,9 @@
     python -m glam_jax.train --config=configs/lifting.py:method=glam_o,scale=quick
 
 Makes the data it lacks, pretrains the world model, relabels, clones the policy, evaluates it.
-Called again with the same workdir it continues where it was, or says that it is done.
+Called again with the same workdir it continues where it was, or says that it is done. It trains
+on all devices; on several hosts, `glam_jax.runtime.hosts` says which flags join them, and the
+workdir and the data root must be folders that all of them see.
 """
 
 import sys
@@ -13,14 +15,17 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from glam_jax import entry, experiment
+from glam_jax.runtime import hosts
 from glam_jax.runtime.preemption import Preempted
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
+hosts.define_flags()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/.")
 
 
 def main(_):
     logging.set_verbosity(logging.WARNING)
+    hosts.join_by_flags()
     config = _CONFIG.value
     name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"
     workdir = Path(_WORKDIR.value or Path("runs") / name)
@@ -29,8 +34,9 @@ def main(_):
     except Preempted as stopped:
         print(f"{stopped}. Run folder: {workdir}")
         sys.exit(0)
-    print(experiment.table(results))
-    print(f"Everything is in {workdir}")
+    if results:
+        print(experiment.table(results))
+        print(f"Everything is in {workdir}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
+from glam_jax.runtime import hosts
 from glam_jax.runtime.writer import write_json
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
@@ -72,14 +73,18 @@ class Workdir:
 
     @contextlib.contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Adds the time inside to the stage's seconds, also when it is left by an error."""
+        """Adds the time inside to the stage's seconds, also when it is left by an error.
+
+        Of several hosts the first one's counts.
+        """
         began = time.monotonic()
         try:
             yield
         finally:
             spent = self.seconds()
             spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - began, 1)
-            write_json(self._progress, spent)
+            if hosts.is_leader():
+                write_json(self._progress, spent)
 
     def read(self, name: str) -> dict:
         """One of the folder's JSON files.

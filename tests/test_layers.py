@@ -96,7 +96,8 @@ def test_spatial_softmax_finds_a_peak():
 
 def test_random_shift_moves_both_views_alike_and_within_bounds():
     image = jnp.arange(2 * 1 * 6 * 6).reshape(1, 2, 6, 6, 1).astype(jnp.uint8)
-    shift = jax.jit(lambda seed: vision.random_shift(image, 1, jax.random.key(seed)))
+    row_B = jnp.zeros(1, jnp.int32)
+    shift = jax.jit(lambda seed: vision.random_shift(image, 1, jax.random.key(seed), row_B))
     seen = set()
     for seed in range(40):
         out = np.asarray(shift(seed))[0, :, 2, 2, 0]
@@ -104,4 +105,4 @@ def test_random_shift_moves_both_views_alike_and_within_bounds():
         assert out[1] - out[0] == 36, "views shifted apart"
         seen.add((dy, dx))
     assert seen == {(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2)}
-    np.testing.assert_array_equal(vision.random_shift(image, 0, jax.random.key(0)), image)
+    np.testing.assert_array_equal(vision.random_shift(image, 0, jax.random.key(0), row_B), image)

@@ -45,5 +45,5 @@ class Clam(GroundedModel, kw_only=True):
         }
         metrics = self.copy_baseline(y, y_next, batch)
         terms, metrics = over_time(terms), over_time(metrics)
-        image = self.image_term(batch["image"], y_BxTxY, key)
+        image = self.image_term(batch, y_BxTxY, key)
         return {"image": image, **terms}, metrics

@@ -6,6 +6,7 @@ GLAM-O is the same model with masks of the manipulated objects in place of RGB.
 import jax
 import jax.numpy as jnp
 
+from glam_jax.models import draws
 from glam_jax.models.modules import (
     Gaussian,
     Posterior,
@@ -74,7 +75,8 @@ class Glam(GroundedModel, kw_only=True):
 
         q_phi = self.infer(y_BxTxY, batch)
         q_eta = self.action_encoder(proprio, action)
-        z_phi, z_eta = q_phi.sample(key_phi), q_eta.sample(key_eta)
+        row_B = draws.row_numbers(batch, len(action))
+        z_phi, z_eta = q_phi.sample(key_phi, row_B), q_eta.sample(key_eta, row_B)
 
         forward_y, forward_ee = self.forward_terms(y, y_next, batch, z_phi)
         target_forward_y, target_forward_ee = self.forward_terms(y, y_next, batch, z_eta)
@@ -93,7 +95,7 @@ class Glam(GroundedModel, kw_only=True):
         }
         metrics = self.copy_baseline(y, y_next, batch)
         terms, metrics = over_time(terms), over_time(metrics)
-        image = self.image_term(batch["image"], y_BxTxY, key_image)
+        image = self.image_term(batch, y_BxTxY, key_image)
         return {"image": image, **terms}, metrics
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.models import draws
 from glam_jax.models.modules import PointPosterior
 from glam_jax.models.world_model import LatentActionModel, over_time
 
@@ -69,7 +70,8 @@ class Lapa(LatentActionModel, kw_only=True):
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         parts = self.parts(self.infer(y_BxTxY, batch))
         index_BxTxM = nearest(parts, self.codebook)
-        noise = jax.random.normal(key_code, parts.shape)
+        row_B = draws.row_numbers(batch, len(parts))
+        noise = draws.normal(key_code, row_B, parts.shape[1:])
         quantised = nsvq(parts, self.codebook[index_BxTxM], noise)
         z = quantised.reshape(*parts.shape[:2], self.latent)
         forward_y, forward_ee = self.forward_terms(y, y_next, batch, z)
@@ -77,7 +79,7 @@ class Lapa(LatentActionModel, kw_only=True):
         share = jax.nn.one_hot(index_BxTxM, self.codebook_size).mean(axis=2)
         metrics = self.copy_baseline(y, y_next, batch) | {"code_share": share}
         terms, metrics = over_time(terms), over_time(metrics)
-        image = self.image_term(batch["image"], y_BxTxY, key_image)
+        image = self.image_term(batch, y_BxTxY, key_image)
         return {"image": image, **terms}, metrics
 
 

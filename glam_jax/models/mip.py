@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.models import draws
 from glam_jax.models.layers import mish
 from glam_jax.models.losses import masked_mean
 from glam_jax.models.modules import ActionDecoder
@@ -109,6 +110,7 @@ class MipPolicy(nn.Module):
 
         Actions are decoded for `decoded_rows` alone, an index of rows, and the term of the others
         is 0: auxiliary rows have no action to compare with, and h_a is a quarter of the work.
+        Indices past the last row are left out.
 
         first  = f(0, 0, c),  second = f(a + (1 - t*) e, t*, c),  e ~ N(0, I);
         0.1 [ ((first - a) / t*)^2 + ((second - a) / (1 - t*))^2 ] summed over dimensions, mean
@@ -117,11 +119,12 @@ class MipPolicy(nn.Module):
         """
         key_shift, key_noise, key_pose = jax.random.split(key, 3)
         label = batch["label"]
-        image = random_shift(batch["image"], self.shift_pixels, key_shift)
-        blur = self.pose_noise * jax.random.normal(key_pose, batch["ee_pose"].shape)
+        row_B = draws.row_numbers(batch, len(label))
+        image = random_shift(batch["image"], self.shift_pixels, key_shift, row_B)
+        blur = self.pose_noise * draws.normal(key_pose, row_B, batch["ee_pose"].shape[1:])
         condition = self.condition_on({**batch, "image": image, "ee_pose": batch["ee_pose"] + blur})
         first = self.network(jnp.zeros_like(label), 0.0, condition)
-        noise = jax.random.normal(key_noise, label.shape)
+        noise = draws.normal(key_noise, row_B, label.shape[1:])
         second = self.network(label + (1.0 - T_STAR) * noise, T_STAR, condition)
 
         def per_row(error_BxKxD, valid_BxK):
@@ -133,10 +136,13 @@ class MipPolicy(nn.Module):
             "action": jnp.zeros(label.shape[0]),
         }
         if self.decodes:
-            action, valid = batch["action"][decoded_rows], batch["valid"][decoded_rows]
+
+            def chosen(x):
+                return x.at[decoded_rows].get(mode="clip")
+
+            action, valid = chosen(batch["action"]), chosen(batch["valid"])
             error = sum(
-                per_row(self.decode(guess[decoded_rows]) - action, valid)
-                for guess in (first, second)
+                per_row(self.decode(chosen(guess)) - action, valid) for guess in (first, second)
             )
-            terms["action"] = terms["action"].at[decoded_rows].set(error)
+            terms["action"] = terms["action"].at[decoded_rows].set(error, mode="drop")
         return terms, {}

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from glam_jax.models import draws
 from glam_jax.models.layers import MLP, ResMLP
 
 # Bounds of a posterior's log variance: exp(-12/2) is far below any useful noise, and a
@@ -23,9 +24,12 @@ class Gaussian:
     mean: jax.Array
     log_variance: jax.Array
 
-    def sample(self, key: jax.Array) -> jax.Array:
-        """Reparameterised sample, mean + exp(log_variance / 2) * e with e ~ N(0, I)."""
-        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+    def sample(self, key: jax.Array, row_B: jax.Array) -> jax.Array:
+        """Reparameterised sample, mean + exp(log_variance / 2) * e with e ~ N(0, I).
+
+        The first axis is the batch's rows, of numbers `row_B`, by which e is keyed (`draws`).
+        """
+        noise = draws.normal(key, row_B, self.mean.shape[1:])
         return self.mean + jnp.exp(0.5 * self.log_variance) * noise
 
     def stopped(self) -> "Gaussian":

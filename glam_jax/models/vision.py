@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.models import draws
 from glam_jax.models.layers import HalvingConv
 
 
@@ -78,8 +79,12 @@ class TwoViewEncoder(nn.Module):
         return nn.LayerNorm()(x)
 
 
-def random_shift(image_BxVxHxWxC: jax.Array, pixels: int, key: jax.Array) -> jax.Array:
+def random_shift(
+    image_BxVxHxWxC: jax.Array, pixels: int, key: jax.Array, row_B: jax.Array
+) -> jax.Array:
     """Shifts each row's images by up to `pixels`, edges repeated; the same shift in all views.
+
+    The shift is keyed by the row's number (`draws`).
 
     Keep it below the grasp's tolerance: a pixel is about a centimetre of table at 64 x 64.
     """
@@ -88,7 +93,7 @@ def random_shift(image_BxVxHxWxC: jax.Array, pixels: int, key: jax.Array) -> jax
     b, v, h, w, c = image_BxVxHxWxC.shape
     pad = ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels), (0, 0))
     padded = jnp.pad(image_BxVxHxWxC, pad, mode="edge")
-    corner = jax.random.randint(key, (b, 2), 0, 2 * pixels + 1)
+    corner = draws.per_row(lambda k: jax.random.randint(k, (2,), 0, 2 * pixels + 1), key, row_B)
 
     def crop(image, yx):
         return jax.lax.dynamic_slice(image, (0, yx[0], yx[1], 0), (v, h, w, c))

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.models import draws
 from glam_jax.models.layers import ConvDecoder, ConvEncoder
 from glam_jax.models.modules import ActionDecoder, ForwardModel
 
@@ -29,9 +30,9 @@ class LatentActionModel(nn.Module, kw_only=True):
     Attributes:
       modality: "rgb" or "mask"; what the images hold and how they are reconstructed.
       latent: d. visual: Y. Others as in SPEC section 2.
-      reconstruct_share: share of the rows, drawn at random, whose image term is computed, on
-        one frame of the window, drawn at random: an unbiased estimate of the mean over all
-        frames at a fraction of the cost.
+      reconstruct_share: share of the rows whose image term is computed, on one frame of the
+        window, both drawn at random: an unbiased estimate of the mean over all frames at a
+        fraction of the cost. 1 / n with n whole: one row is drawn of every n.
     """
 
     # Every term of the loss and the rows it is a mean over: "all" or "target".
@@ -51,6 +52,11 @@ class LatentActionModel(nn.Module, kw_only=True):
 
     def setup(self):
         check_choice("modality", self.modality, MODALITIES)
+        if not 0 < self.reconstruct_share <= 1 or (1 / self.reconstruct_share) % 1:
+            raise ValueError(
+                f"reconstruct_share is {self.reconstruct_share}; expected one over a whole "
+                "number, such as 0.25"
+            )
         image_channels = 2 * (3 if self.modality == "rgb" else 1)
         self.encoder = ConvEncoder(self.channels, self.visual)
         self.decoder = ConvDecoder(self.channels, self.image_size, image_channels)
@@ -116,23 +122,23 @@ class LatentActionModel(nn.Module, kw_only=True):
         copy = self.copy_baseline(y, y_next, batch)
         return {"forward_y": forward_y, "forward_ee": forward_ee, **copy}
 
-    def image_term(self, image_BxTxHxWxC, y_BxTxY, key) -> jax.Array:
+    def image_term(self, batch: dict, y_BxTxY: jax.Array, key: jax.Array) -> jax.Array:
         """Reconstruction error summed over pixels, (B,): squared, or cross-entropy.
 
         Rows that are not drawn are 0, and those that are stand for them in the batch's mean.
         """
-        b, t = image_BxTxHxWxC.shape[:2]
-        count = max(1, round(b * self.reconstruct_share))
+        b, t = y_BxTxY.shape[:2]
         key_row, key_frame = jax.random.split(key)
-        rows = jax.random.permutation(key_row, b)[:count]
-        frame = jax.random.randint(key_frame, (count,), 0, t)
-        pixels = self.pixels(image_BxTxHxWxC[rows, frame])
-        out = self.decoder(y_BxTxY[rows, frame])
+        size = round(1 / self.reconstruct_share)
+        rows, weight, run = draws.one_of_every(size, key_row, draws.row_numbers(batch, b))
+        frame = draws.per_row(lambda k: jax.random.randint(k, (), 0, t), key_frame, run)
+        pixels = self.pixels(batch["image"].at[rows, frame].get(mode="clip"))
+        out = self.decoder(y_BxTxY.at[rows, frame].get(mode="clip"))
         error = {
             "rgb": lambda: (out - pixels) ** 2,
             "mask": lambda: nn.softplus(out) - pixels * out,  # cross-entropy of logits
         }[self.modality]()
-        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * (b / count))
+        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * weight, mode="drop")
 
 
 class GroundedModel(LatentActionModel, kw_only=True):

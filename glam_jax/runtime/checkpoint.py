@@ -27,6 +27,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState
 
 ARRAYS = ("train", "ema", "statistics")
@@ -168,7 +169,7 @@ class Checkpoints:
 
         Args:
           abstract_state: shapes and dtypes, as `jax.eval_shape` gives them; leaves that carry
-            a sharding are restored into it, others onto the default device.
+            a sharding are restored into it, others to where `sharding.everywhere` says.
 
         Raises:
           CheckpointError: if there are checkpoints and none of them can be read into
@@ -177,7 +178,10 @@ class Checkpoints:
         read = functools.partial(_read_state, self._manager, abstract_state)
         restored, unreadable = _newest(self.directory, self.steps(), read)
         for step in unreadable:
-            (self.directory / str(step)).rename(_unused(self.directory / f"corrupt_{step}"))
+            with hosts.leader_first():
+                folder = self.directory / str(step)
+                if folder.exists():
+                    folder.rename(_unused(self.directory / f"corrupt_{step}"))
         if unreadable:
             self._manager.reload()
         return restored
@@ -273,7 +277,7 @@ def _read_inference(manager: ocp.CheckpointManager, step: int) -> Inference:
     # Rebuilt from the shapes on disk, so that a checkpoint of another device can be read here.
     abstract = jax.tree.map(_placed, manager.item_metadata(step)["ema"].tree)
     items = _restore(manager, step, ema=abstract)
-    return Inference(step, items["ema"], items["statistics"], items["metadata"])
+    return Inference(step, sharding.local(items["ema"]), items["statistics"], items["metadata"])
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, **abstract) -> dict:
@@ -293,19 +297,18 @@ def _restore(manager: ocp.CheckpointManager, step: int, **abstract) -> dict:
 
 
 def _checksum(tree: Any) -> int:
-    """CRC-32 over all arrays that this process holds in full."""
+    """CRC-32 over all arrays; this host has its own copy of each."""
     crc = 0
-    for leaf in jax.tree.leaves(tree):
-        if getattr(leaf, "is_fully_addressable", True):
-            crc = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), crc)
+    for leaf in jax.tree.leaves(sharding.local(tree)):
+        crc = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), crc)
     return crc
 
 
 def _placed(leaf) -> jax.ShapeDtypeStruct:
-    sharding = getattr(leaf, "sharding", None)
-    if not isinstance(sharding, jax.sharding.Sharding):
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    wanted = getattr(leaf, "sharding", None)
+    if not isinstance(wanted, jax.sharding.Sharding):
+        wanted = sharding.everywhere()
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=wanted)
 
 
 def _without_ema(state: TrainState) -> dict:

@@ -10,16 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState, apply_gradients
 from glam_jax.runtime.preemption import Preempted, Preemption
 from glam_jax.runtime.steplog import StepLog
 
 Metrics = dict[str, jax.Array]
 Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
-TrainStep = Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Amend = Callable[[TrainState, Metrics, jax.Array], tuple[TrainState, Metrics]]
 Hook = Callable[[int, TrainState], dict[str, float] | None]
 
+# Steps between which several hosts do not ask each other whether to stop.
+AGREE_EVERY = 20
 # What `Amend`'s key is folded from the step's with: no loss splits off that many keys.
 AMEND_KEY = 0x7FFFFFFF
 
@@ -29,6 +32,7 @@ class Feed(Protocol):
 
     Attributes:
       resident: True if `fetch` gives the same device arrays whatever the step.
+      batch, by_row, only: of use on several devices alone; see `pipeline.Feed`.
     """
 
     resident: bool
@@ -47,6 +51,7 @@ def make_train_step(
     ema_decay: float,
     seed: int,
     amend: Amend | None = None,
+    accumulate: int = 1,
 ) -> TrainStep:
     """The pure train step: assemble the batch, differentiate the loss, update.
 
@@ -59,24 +64,50 @@ def make_train_step(
       seed: the noise of step t comes from fold_in(key(seed), t).
       amend: (state after the update, metrics, key) -> the same, changed: what training does
         that no gradient does. Pure.
+      accumulate: pieces that the batch is cut into along the first axis of its arrays, and
+        differentiated in one after the other: less memory. The loss must be a mean over rows.
 
     Returns:
-      train_step(state, fetched) -> (state, metrics): the loss's own metrics, `loss`, and
-      `grad_norm`, the gradient's global norm before clipping.
+      train_step(state, fetched, mean) -> (state, metrics): the loss's own metrics, `loss`, and
+      `grad_norm`, the gradient's global norm before clipping. Where the batch is a part of a
+      larger one, `mean` takes (gradients, metrics) of all parts to their mean.
     """
 
-    def train_step(state: TrainState, fetched: Any) -> tuple[TrainState, Metrics]:
+    def train_step(
+        state: TrainState, fetched: Any, mean: Callable = lambda parts: parts
+    ) -> tuple[TrainState, Metrics]:
         batch = assemble(fetched, state.step)
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        value_and_grad = jax.value_and_grad(loss, has_aux=True)
-        (value, terms), gradients = value_and_grad(state.params, batch, key)
-        metrics = {**terms, "loss": value, "grad_norm": optax.tree.norm(gradients)}
+
+        def differentiate(piece):
+            value_and_grad = jax.value_and_grad(loss, has_aux=True)
+            (value, terms), gradients = value_and_grad(state.params, piece, key)
+            return gradients, {**terms, "loss": value}
+
+        gradients, metrics = mean(_piecewise(differentiate, batch, accumulate))
+        metrics["grad_norm"] = optax.tree.norm(gradients)
         state = apply_gradients(state, gradients, optimizer, ema_decay)
         if amend:
             state, metrics = amend(state, metrics, jax.random.fold_in(key, AMEND_KEY))
         return state, metrics
 
     return train_step
+
+
+def _piecewise(differentiate: Callable, batch: Any, pieces: int) -> Any:
+    """The mean of `differentiate` over consecutive pieces of the batch's rows."""
+    if pieces == 1:
+        return differentiate(batch)
+    batch = jax.tree.map(lambda x: x.reshape(pieces, -1, *x.shape[1:]), batch)
+    shapes = jax.eval_shape(differentiate, jax.tree.map(lambda x: x[0], batch))
+    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+    def add(total, piece):
+        return jax.tree.map(jnp.add, total, differentiate(piece)), None
+
+    # In a loop, XLA-CPU would run convolutions some 20 times slower.
+    total, _ = jax.lax.scan(add, total, batch, unroll=jax.default_backend() == "cpu")
+    return jax.tree.map(lambda x: x / pieces, total)
 
 
 def fit(
@@ -96,6 +127,8 @@ def fit(
     progress: bool = True,
 ) -> TrainState:
     """Trains from `state.step` to `steps` updates and returns the last state.
+
+    Runs on all devices of all hosts (`sharding`); every host calls it alike.
 
     At each step boundary: evaluate, save, fetch the next batch, dispatch the step, log the
     step before. Rows are written under the number of updates done.
@@ -122,29 +155,36 @@ def fit(
       Preempted: after SIGTERM or SIGINT, with the state of that step boundary saved.
       CheckpointError: if a checkpoint cannot be written.
       ValueError: if several steps per call are asked of a feed that is not resident.
+      BatchSizeError: if the devices cannot share the batch out evenly.
     """
     if steps_per_call > 1 and not feed.resident:
         raise ValueError(f"steps_per_call: found {steps_per_call}, expected 1 for a streaming feed")
+    mesh = sharding.all_devices()
+    train_step, feed = sharding.over_devices(train_step, feed, mesh)
     looped = jax.default_backend() != "cpu"
     call = jax.jit(_make_call(train_step, steps_per_call, looped), donate_argnums=0)
+    call = sharding.compiled_together(call)
     start = int(state.step)
     plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call if looped else 1)
     with contextlib.ExitStack() as stack:
         preemption = preemption or stack.enter_context(Preemption())
+        progress = progress and hosts.is_leader()
         log = stack.enter_context(StepLog(name, start, steps, writer, log_every, progress))
-        state = _train(jax.device_put(state), call, feed, plan, log, checkpoints, preemption)
+        state = sharding.place(state, False, mesh)
+        state = _train(state, call, feed, mesh, plan, log, checkpoints, preemption)
         if checkpoints:
             checkpoints.wait()
-        if preemption.requested:
+        if hosts.any_host(preemption.requested):
             kept = "saved: start again to continue" if checkpoints else "not saved"
             raise Preempted(f"{name}: stopped on request at step {state.step} of {steps}, {kept}")
-    return state
+    return sharding.local(state)
 
 
 def _train(
     state: TrainState,
     call: Callable,
     feed: Feed,
+    mesh: jax.sharding.Mesh,
     plan: "_Plan",
     log: StepLog,
     checkpoints: Any,
@@ -155,8 +195,8 @@ def _train(
     while True:
         for hook in plan.hooks_at(step):
             log.settle()  # nothing is made of a state before the loss that led to it is known
-            log.write(step, hook(step, state))
-        asked = preemption.requested  # read once: a signal may come at any moment
+            log.write(step, hook(step, sharding.local(state)))
+        asked = plan.agrees_at(step) and hosts.any_host(preemption.requested)
         if asked or plan.saves_at(step):
             log.settle()
             if checkpoints:
@@ -164,9 +204,10 @@ def _train(
         if asked or step >= plan.steps:
             return state
         with log.waiting():
-            fetched = jax.device_put(feed.fetch(step))
+            fetched = feed.fetch(step)
+            fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
         count = plan.updates_from(step)
-        device_count = jax.device_put(np.int32(count))
+        device_count = sharding.place(np.int32(count), False, mesh)
         with jax.transfer_guard_host_to_device("disallow"):
             state, metrics = call(state, fetched, device_count)
         step += count
@@ -189,9 +230,14 @@ class _Plan:
     def saves_at(self, step: int) -> bool:
         return self._due(step, self.save_every)
 
+    def agrees_at(self, step: int) -> bool:
+        """Whether hosts ask each other there if any was told to stop, which costs a wait."""
+        return jax.process_count() == 1 or step % AGREE_EVERY == 0 or self.saves_at(step)
+
     def updates_from(self, step: int) -> int:
         """Updates until something is due, at most one call's."""
-        periods = [self.save_every] + [every for every, _ in self.hooks]
+        agree_every = AGREE_EVERY if jax.process_count() > 1 else 0
+        periods = [self.save_every, agree_every] + [every for every, _ in self.hooks]
         stops = [step - step % every + every for every in periods if every > 0]
         return min([self.steps_per_call, self.steps - step] + [stop - step for stop in stops])
 

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from glam_jax import normalize, pipeline, schema
-from glam_jax.models import losses, mip
+from glam_jax.models import losses, mip, precision
 from glam_jax.runtime import checkpoint
 from glam_jax.stages import decoding, inputs, training
 from glam_jax.store import Store
@@ -44,18 +44,30 @@ def label_statistics(config: ConfigDict, labels: np.ndarray, stats: normalize.St
 
 
 def make_loss(
-    model: mip.MipPolicy, weights: dict, stats: normalize.Statistics, target_rows: np.ndarray
+    model: mip.MipPolicy,
+    weights: dict,
+    stats: normalize.Statistics,
+    target_rows: np.ndarray,
+    compute: str = "float32",
 ):
     """(params, batch, key) -> (scalar, terms): SPEC section 3's loss.
 
-    `target_rows` (B,) bool: the batch's target rows, as of `pipeline.target_rows`.
+    Args:
+      model, stats: see `clone`. weights: term -> weight.
+      target_rows: (B,) bool, as of `pipeline.target_rows`. The loss also takes a piece of a
+        batch: the mean over pieces of one size is the loss of the whole.
+      compute: see `precision.apply`.
     """
-    decoded = np.flatnonzero(target_rows)
+    apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        seen = inputs.chunks(batch, stats)
-        terms, _ = model.apply(params, seen, key, decoded, method="loss")
-        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])
+        seen, is_target = inputs.chunks(batch, stats), batch["is_target"]
+        # Target rows are evenly spread: a piece has its share of them, rounded up or down.
+        rows = len(is_target)
+        most = -(-rows * int(target_rows.sum()) // len(target_rows))
+        decoded = jnp.flatnonzero(is_target, size=most, fill_value=rows)
+        terms, _ = apply(params, seen, key, decoded, method="loss")
+        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, is_target, share)
 
     return loss
 
@@ -142,7 +154,7 @@ def clone(
         "stage 2, policy",
         config,
         run,
-        loss=make_loss(model, run.weights.to_dict(), stats, target_rows),
+        loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         evaluate=lambda step, state: ee_error_mm(

@@ -18,7 +18,7 @@ def windows(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
     """
     target = batch["is_target"][:, None, None]
     ee, proprio = stats["ee_pose"], stats["proprio"]
-    return {
+    return numbers(batch) | {
         "image": batch["image"],
         "is_target": batch["is_target"],
         "ee_pose": normalize.normalize(batch["ee_pose"], ee),
@@ -29,6 +29,11 @@ def windows(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
         "proprio_step_scale": proprio["diff_std"] / proprio["std"],
         "action": normalize.normalize(batch["action"], stats["action"]) * target,
     }
+
+
+def numbers(batch: dict) -> dict[str, jax.Array]:
+    """The rows' numbers, where the batch has them: those in order, without noise, have none."""
+    return {name: batch[name] for name in ("row",) if name in batch}
 
 
 def observation(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
@@ -46,6 +51,7 @@ def observation(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
 def chunks(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
     """A chunk batch (`schema.chunk_batch_shapes`), normalised; labels are mapped to [-1, 1]."""
     return {
+        **numbers(batch),
         **observation(batch, stats),
         "label": normalize.normalize_range(batch["latent"], stats["label"]),
         "action": normalize.normalize(batch["action"], stats["action"]),

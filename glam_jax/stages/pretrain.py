@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from glam_jax import normalize, pipeline, schema
-from glam_jax.models import losses
+from glam_jax.models import losses, precision
 from glam_jax.models.clam import Clam
 from glam_jax.models.glam import Glam
 from glam_jax.models.lapa import Lapa
@@ -172,12 +172,27 @@ def _frozen(value):
     return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
-def make_loss(model: LatentActionModel, weights: dict, stats: normalize.Statistics):
-    """(params, batch, key) -> (scalar, terms and metrics): the weighted sum of the terms."""
+def make_loss(
+    model: LatentActionModel,
+    weights: dict,
+    stats: normalize.Statistics,
+    target_rows: np.ndarray,
+    compute: str = "float32",
+):
+    """(params, batch, key) -> (scalar, terms and metrics): the weighted sum of the terms.
+
+    Args:
+      model, stats: see `pretrain`. weights: term -> weight.
+      target_rows: (B,) bool, as of `pipeline.target_rows`. The loss also takes a piece of a
+        batch: the mean over pieces of one size is the loss of the whole.
+      compute: see `precision.apply`.
+    """
+    apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        terms, metrics = model.apply(params, inputs.windows(batch, stats), key, method="loss")
-        total, means = losses.reduce_terms(terms, model.term_rows, weights, batch["is_target"])
+        terms, metrics = apply(params, inputs.windows(batch, stats), key, method="loss")
+        is_target = batch["is_target"]
+        total, means = losses.reduce_terms(terms, model.term_rows, weights, is_target, share)
         return total, means | {name: value.mean(axis=0) for name, value in metrics.items()}
 
     return loss
@@ -221,6 +236,7 @@ def pretrain(
     feed = pipeline.WindowFeed(
         store, run.batch, run.window, run.target_share, modality, config.seed, resident
     )
+    target_rows = pipeline.target_rows(run.batch, run.target_share)
     channels = store.arrays[modality].shape[-1]
 
     labeller = WorldModel(model, {}, stats)
@@ -234,7 +250,7 @@ def pretrain(
         "stage 1, world model",
         config,
         run,
-        loss=make_loss(model, run.weights.to_dict(), stats),
+        loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, channels, config.seed),
         evaluate=evaluate,

@@ -1,5 +1,6 @@
 """What both stages share: optimizer, checkpoints, metrics and the loop, from one config section."""
 
+import contextlib
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from glam_jax.runtime import checkpoint, loop, optim, writer
+from glam_jax.runtime import checkpoint, hosts, loop, optim, writer
 
 
 def train(
@@ -47,7 +48,9 @@ def train(
         weight_decay=run.weight_decay,
         clip=run.clip,
     )
-    step = loop.make_train_step(loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend)
+    step = loop.make_train_step(
+        loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend, run.accumulate
+    )
 
     def start():
         return optim.init_state(init(), optimizer)
@@ -56,7 +59,10 @@ def train(
     with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(start))
         state = found.state if found else start()
-        with writer.MetricWriter(directory, int(state.step)) as metrics:
+        with contextlib.ExitStack() as stack:
+            metrics = None
+            if hosts.is_leader():
+                metrics = stack.enter_context(writer.MetricWriter(directory, int(state.step)))
             state = loop.fit(
                 state,
                 step,

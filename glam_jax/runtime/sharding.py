@@ -1,0 +1,165 @@
+"""One train step over all devices of all hosts, each on its rows of the batch.
+
+The mesh has one axis, "data". `over_devices` maps the per-device train step over it from outside:
+every device holds the whole state, assembles and differentiates its own rows, and the mean over
+"data" makes gradients and metrics those of the whole batch. With one device nothing is mapped.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from glam_jax.runtime import hosts
+
+AXIS = "data"
+
+
+class BatchSizeError(ValueError):
+    """A batch that the devices cannot share out evenly."""
+
+
+def all_devices() -> Mesh:
+    """The mesh of all devices of all hosts; a host's devices are neighbours."""
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def check_batch(name: str, batch: int, accumulate: int = 1, devices: int | None = None) -> None:
+    """Checks that each device gets as many rows, in `accumulate` equal pieces.
+
+    Args:
+      name: config key of the batch, for the error. batch: B, of all devices together.
+      accumulate: pieces of a device's rows. devices: how many; None counts them.
+
+    Raises:
+      BatchSizeError: if not; names the nearest batch sizes that do.
+    """
+    devices = jax.device_count() if devices is None else devices
+    if accumulate < 1:
+        raise BatchSizeError(f"{name}: found accumulate={accumulate}, expected at least 1")
+    pieces = devices * accumulate
+    if batch < 1 or batch % pieces:
+        below, above = batch // pieces * pieces, (batch // pieces + 1) * pieces
+        nearest = f"{below} or {above}" if below > 0 else f"{above}"
+        raise BatchSizeError(
+            f"{name}: found {batch} rows, expected a multiple of {pieces} "
+            f"({devices} devices x {accumulate} accumulated pieces); the nearest: {nearest}"
+        )
+
+
+def host_rows(mesh: Mesh, batch: int) -> np.ndarray:
+    """Numbers of the rows of each batch of B that this host's devices compute, in order."""
+    pieces = _sharding(mesh, True).addressable_devices_indices_map((batch,)).values()
+    return np.sort(np.concatenate([np.arange(batch)[piece] for piece in pieces]))
+
+
+def place(tree: Any, by_row: Any, mesh: Mesh) -> Any:
+    """Host or device arrays to global ones.
+
+    Args:
+      tree: arrays. What lies by rows holds this host's rows; the rest is the same on all hosts.
+      by_row: prefix tree of bools: which leaves are cut along their first axis over devices;
+        others are copied to each.
+    """
+    if mesh.size == 1:
+        return jax.device_put(tree)
+
+    def put(split: bool, subtree: Any) -> Any:
+        return jax.tree.map(functools.partial(_put, _sharding(mesh, split), split), subtree)
+
+    return jax.tree.map(put, by_row, tree)
+
+
+def local(tree: Any) -> Any:
+    """Arrays that every device has a copy of, as arrays on this host's first device alone."""
+    if jax.device_count() == 1:
+        return tree
+    return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
+
+
+def everywhere() -> jax.sharding.Sharding:
+    """Where whole arrays lie between stages: this host's first device, or, with several hosts,
+    a copy on each device of all."""
+    if jax.process_count() == 1:
+        return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return _sharding(all_devices(), False)
+
+
+def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
+    """The train step mapped over the mesh, and the feed of what this host's devices need for it.
+
+    `train_step(state, fetched, mean)` must take `mean`, and apply it exactly once to gradients
+    and metrics. Parameters are the same on all devices and the loss sees a device's own rows, so
+    gradients are those of these rows: replication is not tracked through the gradient
+    (check_vma), for that would already have summed them over devices, and a mean on top of it
+    would be too large by the number of devices.
+
+    Raises:
+      BatchSizeError: the feed's batch does not divide.
+    """
+    if mesh.size == 1:
+        return train_step, feed
+    check_batch("batch", feed.batch, 1, mesh.size)
+    split_or_whole = {True: PartitionSpec(AXIS), False: PartitionSpec()}
+    fetched = jax.tree.map(split_or_whole.get, feed.by_row)
+    mapped = jax.shard_map(
+        functools.partial(train_step, mean=functools.partial(jax.lax.pmean, axis_name=AXIS)),
+        mesh=mesh,
+        in_specs=(PartitionSpec(), fetched),
+        out_specs=PartitionSpec(),
+        check_vma=False,
+    )
+    return mapped, _PlacedFeed(feed, mesh)
+
+
+def compiled_together(call: Any) -> Any:
+    """A jitted function that all hosts begin to run at the same time, and alone if there is one.
+
+    Hosts compile for unequal times, and on CPU the first exchange between them fails if one comes
+    half a minute after the other.
+    """
+    if jax.process_count() == 1:
+        return call
+    compiled = []
+
+    def run(*arguments):
+        if not compiled:
+            compiled.append(call.lower(*arguments).compile())
+            hosts.any_host(False)
+        return compiled[0](*arguments)
+
+    return run
+
+
+class _PlacedFeed:
+    """A feed's share of this host, as global arrays."""
+
+    def __init__(self, feed: Any, mesh: Mesh):
+        self._feed = feed.only(host_rows(mesh, feed.batch))
+        self._mesh, self._kept = mesh, None
+        self.resident, self.assemble = feed.resident, self._feed.assemble
+
+    def fetch(self, step: int) -> Any:
+        if self._kept is not None:
+            return self._kept
+        placed = place(self._feed.fetch(step), self._feed.by_row, self._mesh)
+        self._kept = placed if self.resident else None
+        return placed
+
+
+def _sharding(mesh: Mesh, split: bool) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(AXIS) if split else PartitionSpec())
+
+
+def _put(sharding: NamedSharding, split: bool, array: Any) -> jax.Array:
+    if isinstance(array, jax.Array) and array.sharding == sharding:
+        return array
+    if jax.process_count() == 1:
+        return jax.device_put(array, sharding)
+    array = np.asarray(array)
+    rows = array.shape[0] * jax.process_count() if split else None
+    shape = (rows, *array.shape[1:]) if split else array.shape
+    return jax.make_array_from_process_local_data(sharding, array, shape)
