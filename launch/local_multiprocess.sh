@@ -88,7 +88,7 @@ if [[ -n "$dry_run" ]]; then
   for ((i = 0; i < processes; i++)); do
     settings "$i" | tr '\n' ' '
     printf '%q ' "$@"
-    printf '> %q 2>&1\n' "$logs/process$i.log"
+    printf '>%q 2>&1\n' "$logs/process$i.log"
   done
   exit 0
 fi
