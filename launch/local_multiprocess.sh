@@ -72,6 +72,16 @@ free_port() {
   fail "no free port found; give one with --port=PORT"
 }
 
+# show COMMAND...: one line that a shell would read back as the same words.
+show() {
+  local word line="" quote="'\\''"
+  for word in "$@"; do
+    [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="'${word//\'/$quote}'"
+    line+=" $word"
+  done
+  echo "${line# }"
+}
+
 # settings I: the environment of process I, one NAME=VALUE a line.
 settings() {
   echo "GLAM_COORDINATOR=127.0.0.1:$port"
@@ -87,8 +97,7 @@ if [[ -n "$dry_run" ]]; then
   port="${port:-PORT}"
   for ((i = 0; i < processes; i++)); do
     settings "$i" | tr '\n' ' '
-    printf '%q ' "$@"
-    printf '>%q 2>&1\n' "$logs/process$i.log"
+    echo "$(show "$@") >$(show "$logs/process$i.log") 2>&1"
   done
   exit 0
 fi
