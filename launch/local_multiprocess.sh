@@ -76,7 +76,7 @@ free_port() {
 show() {
   local word line="" quote="'\\''"
   for word in "$@"; do
-    [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="'${word//\'/$quote}'"
+    [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="'${word//"'"/"$quote"}'"
     line+=" $word"
   done
   echo "${line# }"

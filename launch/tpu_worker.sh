@@ -25,7 +25,7 @@ fail() {
 show() {
   local word line="" quote="'\\''"
   for word in "$@"; do
-    [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="'${word//\'/$quote}'"
+    [[ "$word" =~ ^[A-Za-z0-9_@%+=:,./-]+$ ]] || word="'${word//"'"/"$quote"}'"
     line+=" $word"
   done
   echo "${line# }"
