@@ -75,12 +75,14 @@ start() {
   "${command[@]}"
 }
 
-# Inside tmux: the training itself. Its exit status is there as a whole or not at all.
+# Inside tmux: the training itself, to the terminal and the log. What the machine's shutdown sends to
+# all must not end the log before the training. The exit status is there as a whole or not at all.
 work() {
   local code=0
-  "$venv/bin/python" -u -m glam_jax.train --distributed=auto "$@" > >(tee -a "$run/log") 2>&1 &
-  echo "$!" >"$run/pid"
-  wait "$!" || code=$?
+  # shellcheck disable=SC2016 # expands in the inner shell, whose number the training takes over
+  bash -c 'echo "$$" >"$0" && exec "$@"' "$run/pid" \
+    "$venv/bin/python" -u -m glam_jax.train --distributed=auto "$@" 2>&1 |
+    (trap '' HUP INT TERM && exec tee -a "$run/log") || code="${PIPESTATUS[0]}"
   echo "$code" >"$run/status.part"
   mv "$run/status.part" "$run/status"
 }
