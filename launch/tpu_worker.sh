@@ -45,13 +45,13 @@ setup() {
     esac
   done
   # A fresh machine may still be updating itself: wait for its lock.
-  carry_out sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common
+  carry_out sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common python3-pip
   if [[ -n "$nfs" ]] && { [[ -n "$dry_run" ]] || ! mountpoint -q /shared; }; then
     carry_out sudo mkdir -p /shared
     carry_out sudo mount -t nfs "$nfs" /shared
   fi
   # The image's own Python may be older than ours: uv brings one.
-  carry_out python3 -m pip install --user --quiet uv
+  carry_out env PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --user --quiet uv
   carry_out python3 -m uv venv --quiet --allow-existing --python=3.11 "$venv"
   carry_out python3 -m uv pip install --quiet "--python=$venv/bin/python" -r requirements.txt "$jax"
   carry_out python3 -m uv pip install --quiet "--python=$venv/bin/python" --no-deps -e .

@@ -94,10 +94,10 @@ once the training is done:
         "tpu_worker.sh",
         ("setup", "--nfs=10.0.0.2:/share"),
         f"""
-sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common
+sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common python3-pip
 sudo mkdir -p /shared
 sudo mount -t nfs 10.0.0.2:/share /shared
-python3 -m pip install --user --quiet uv
+env PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --user --quiet uv
 python3 -m uv venv --quiet --allow-existing --python=3.11 /home/me/glam_venv
 python3 -m uv pip install --quiet --python=/home/me/glam_venv/bin/python -r requirements.txt 'jax[tpu]=={JAX}'
 python3 -m uv pip install --quiet --python=/home/me/glam_venv/bin/python --no-deps -e .
