@@ -21,10 +21,16 @@ if [[ "${1:-}" == --dry-run ]]; then
 fi
 (($#)) || fail "no command"
 
-asked=""
-trap 'asked=yes; kill -s TERM "$child" 2>/dev/null || true' TERM
+asked="" child=""
+stop() {
+  asked="yes"
+  [[ -z "$child" ]] || kill -s TERM "$child" 2>/dev/null || true
+}
+trap stop TERM
 "$@" &
 child=$!
+# Told so before the number was known.
+[[ -z "$asked" ]] || stop
 # Not waited for at once: bash would leave `wait` early when a signal comes.
 while kill -0 "$child" 2>/dev/null; do
   sleep 0.2 &

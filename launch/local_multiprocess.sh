@@ -129,6 +129,8 @@ for ((i = 0; i < processes; i++)); do
   while read -r line; do variables+=("$line"); done < <(settings "$i")
   env "${variables[@]}" "$@" >"$logs/process$i.log" 2>&1 </dev/null &
   pids+=("$!")
+  # Told so while this one started: then it may have missed it.
+  [[ -z "$asked" ]] || kill -s TERM -- "-$!" 2>/dev/null || true
 done
 set +m
 waiting=${#pids[@]}
