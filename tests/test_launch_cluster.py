@@ -28,7 +28,7 @@ def environment(folder, **variables):
 
 
 # srun: a step that saves on SIGTERM. scancel: what sends it.
-STEP = 'echo $$ >{0}/step; echo "$*" >>{0}/calls; trap "exit {1}" TERM; sleep 60 & wait $!'
+STEP = 'echo $$ >{0}/step; echo "$*" >>{0}/calls; trap "exit {1}" TERM; while :; do sleep 0.1; done'
 
 
 @pytest.mark.parametrize(
