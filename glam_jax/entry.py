@@ -8,7 +8,9 @@ from absl import app
 from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
+from glam_jax.runtime.safetensors import TensorFileError
 from glam_jax.runtime.steplog import NonFiniteLossError
+from glam_jax.stages.dinov2 import EncoderError
 from glam_jax.workdir import WorkdirError
 
 EXPECTED = (
@@ -16,6 +18,8 @@ EXPECTED = (
     WorkdirError,
     CheckpointError,
     NonFiniteLossError,
+    TensorFileError,
+    EncoderError,
     StudyError,
     FileNotFoundError,
 )

@@ -18,7 +18,7 @@ from glam_jax.runtime import writer
 from glam_jax.schema import Episode, Layout, title
 from glam_jax.sim import env as simulation
 from glam_jax.sim.robots import ROBOTS
-from glam_jax.stages import clone, pretrain, relabel
+from glam_jax.stages import clone, dinov2, pretrain, relabel
 from glam_jax.store import Store
 from glam_jax.workdir import STAGE1, Workdir
 
@@ -204,9 +204,13 @@ def run(config: ConfigDict, path: str | Path) -> dict:
     """Carries out a run, or what is left of it, and returns its results.
 
     Raises:
-      WorkdirError: the folder belongs to another run. Else see the stages.
+      WorkdirError: the folder belongs to another run.
+      EncoderError, TensorFileError: the policy's encoder cannot be made, see `dinov2.check`.
+      Else see the stages.
     """
     workdir = Workdir(path)
+    if not workdir.policy.exists():  # else its checkpoints hold what is read here
+        dinov2.check(config)
     workdir.claim(config)
     if done := workdir.results():
         print(f"{workdir.path} is done.")

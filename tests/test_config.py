@@ -46,7 +46,6 @@ def test_the_argument_picks_method_and_scale():
         ("scale=fast", "unknown scale 'fast'; known: quick, standard, paper"),
         ("scale", "unknown scale ''; known: quick, standard, paper"),
         ("task=lifting", "'task=lifting': expected method=NAME or scale=NAME"),
-        ("scale=paper", "scale=paper needs the DINOv2-S/14 encoder, which is not in this version"),
     ],
 )
 def test_bad_arguments_are_one_line_each(argument, message):
@@ -193,7 +192,7 @@ def test_standard_is_the_papers_data_and_modules():
 
 
 @pytest.mark.parametrize("method", config.METHODS)
-@pytest.mark.parametrize("scale", ["quick", "standard"])
+@pytest.mark.parametrize("scale", config.SCALES)
 def test_every_config_describes_its_models(method, scale):
     made = config.make("lifting", f"method={method},scale={scale}")
     assert set(made.clone.weights) == set(mip.TERM_ROWS)
