@@ -191,8 +191,18 @@ def test_standard_is_the_papers_data_and_modules():
     assert (policy.hidden, policy.condition) == (256, 64)
 
 
+def test_paper_differs_from_standard_in_sizes_and_in_the_policys_recipe():
+    paper = from_command_line("scale=paper", "--config.policy.dinov2_weights=a.pth")
+    assert (paper.image_size, paper.policy.encoder) == (224, "dinov2")
+    assert paper.policy.dinov2_weights == "a.pth"
+    assert paper.world_model.channels == (32, 64, 128, 256)
+    assert (paper.clone.learning_rate, paper.clone.matrix_learning_rate) == (1e-4, 0.0)
+    assert (paper.clone.batch, paper.clone.weight_decay, paper.clone.clip) == (256, 1e-5, 10.0)
+    assert paper.data.to_json() == config.make("lifting").data.to_json()
+
+
 @pytest.mark.parametrize("method", config.METHODS)
-@pytest.mark.parametrize("scale", config.SCALES)
+@pytest.mark.parametrize("scale", ["quick", "standard"])
 def test_every_config_describes_its_models(method, scale):
     made = config.make("lifting", f"method={method},scale={scale}")
     assert set(made.clone.weights) == set(mip.TERM_ROWS)
