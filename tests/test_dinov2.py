@@ -415,7 +415,7 @@ def test_scratch_and_the_other_scales_need_no_file():
 
 def test_weights_go_to_every_view_and_nowhere_else(tmp_path):
     model = vit.DinoV2()
-    zeros = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), dinov2._shapes(model))
+    zeros = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), dinov2.shapes_of(model))
     zeros["norm"]["bias"] += 3.0
     made = config.make("lifting", "scale=paper")
     made.policy.dinov2_weights = str(tmp_path / "weights.safetensors")

@@ -1,5 +1,6 @@
 """Published weights of DINOv2 ViT-S/14, from a local file to the parameters of `models.vit`."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,7 +119,7 @@ def convert(tensors: dict[str, np.ndarray], model: DinoV2, path: str | Path) -> 
             f"found {', '.join(sorted(tensors)[:3])} and others, {len(tensors)} in all"
         )
     params, used = {}, set(_DROPPED)
-    shapes = _shapes(model)
+    shapes = shapes_of(model)
     for entry in entries(model.depth):
         names = (entry.original,) if original else entry.hugging_face
         expected = _value(shapes, entry.ours).shape
@@ -137,7 +138,9 @@ def convert(tensors: dict[str, np.ndarray], model: DinoV2, path: str | Path) -> 
     return params
 
 
-def _shapes(model: DinoV2) -> dict:
+@functools.lru_cache(maxsize=4)
+def shapes_of(model: DinoV2) -> dict:
+    """The shapes and kinds of a model's parameters."""
     image = jax.ShapeDtypeStruct((1, model.patch, model.patch, 3), np.uint8)
     return jax.eval_shape(model.init, jax.random.key(0), image)["params"]
 
