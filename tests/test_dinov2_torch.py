@@ -49,7 +49,7 @@ def test_the_reference_has_the_published_counts(reference):
 @pytest.mark.parametrize("scaled, offset", [(True, 0.1), (False, 0.0)])
 def test_features_are_pytorchs(reference, files, side, scaled, offset):
     image = np.random.default_rng(1).integers(0, 256, (2, side, side, 3), np.uint8)
-    pixels = (image / 255.0 - np.array(vit.PIXEL_MEAN)) / np.array(vit.PIXEL_STD)
+    pixels = (image / 255.0 - vit.PIXEL_MEAN) / vit.PIXEL_STD
     with torch.no_grad():
         there = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
         expected = reference(there, scaled).numpy()

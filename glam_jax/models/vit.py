@@ -14,8 +14,8 @@ import numpy as np
 from glam_jax.models.layers import patches
 
 # Mean and deviation of ImageNet's pixels in [0, 1], which the published weights expect.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+PIXEL_STD = np.array((0.229, 0.224, 0.225), np.float32)
 # Free parameter of the cubic kernel with which positional embeddings are resized (Keys, 1981).
 CUBIC = -0.75
 
@@ -127,7 +127,7 @@ class DinoV2(nn.Module):
                 f"images of {sides[0]} x {sides[1]} pixels; expected multiples of {self.patch}"
             )
         pixels = image_BxHxWx3.astype(jnp.float32) / 255.0
-        x = (pixels - jnp.array(PIXEL_MEAN)) / jnp.array(PIXEL_STD)
+        x = (pixels - PIXEL_MEAN) / PIXEL_STD
         x = nn.Dense(self.width, dtype=self.dtype, name="patch_embed")(patches(x, self.patch))
         rows, columns = x.shape[1:3]
         small = nn.initializers.normal(0.02)
