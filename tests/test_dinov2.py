@@ -28,11 +28,6 @@ def tiny_params():
     return random_params(lambda key: TINY.init(key, jnp.zeros((1, 4, 4, 3))), seed=1)
 
 
-@pytest.fixture
-def image(rng):
-    return rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
-
-
 def file_tensors(params, model, hugging_face):
     """Our parameters as a file of either layout has them."""
     tensors = {"embeddings.mask_token" if hugging_face else "mask_token": np.zeros((1, 12))}
@@ -170,38 +165,6 @@ def test_resizing_views_keeps_range_and_place():
     assert (out.shape, out.dtype) == ((1, 2, 98, 98, 3), np.float32)
     np.testing.assert_allclose(out[..., 0, :], 0.0, atol=1.0)
     assert float(out.max()) <= 252.0 and float(out.mean()) == pytest.approx(126.0, abs=0.5)
-
-
-def test_cubic_weights_against_hand_worked_values():
-    # Two outputs of four samples lie at 0.5 and 2.5: distances 1.5, 0.5, 0.5, 1.5, whose weights
-    # are -3/32, 19/32, 19/32, -3/32; the sample before the first is the first again.
-    expected = np.array([[16, 19, -3, 0], [0, -3, 19, 16]]) / 32
-    np.testing.assert_allclose(vit.resize_matrix(2, 4, 0.0), expected, atol=1e-7)
-    np.testing.assert_array_equal(vit.resize_matrix(37, 37, 0.1), np.eye(37))
-    for size in (7, 16):
-        np.testing.assert_allclose(vit.resize_matrix(size, 37, 0.1).sum(axis=1), 1.0, atol=1e-6)
-        assert (
-            np.abs(vit.resize_matrix(size, 37, 0.1) - vit.resize_matrix(size, 37, 0.0)).max() > 1e-2
-        )
-
-
-def test_rematerialisation_changes_no_gradient_and_bfloat16_little(tiny_params, image):
-    def gradient(**settings):
-        model = TINY.clone(**settings)
-        return jax.jit(jax.grad(lambda p: jnp.sum(jnp.sin(model.apply(p, image)))))(tiny_params)
-
-    plain = gradient()
-    assert all(float(jnp.abs(leaf).max()) > 0 for leaf in jax.tree.leaves(plain))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
-        gradient(remat=True),
-        plain,
-    )
-    full, half = (
-        TINY.clone(dtype=dtype).apply(tiny_params, image) for dtype in (jnp.float32, jnp.bfloat16)
-    )
-    assert half.dtype == jnp.float32
-    assert 0 < float(jnp.abs(full - half).max()) < 0.1 * float(jnp.abs(full).max())
 
 
 # ------------------------------------------------------------------ the files
