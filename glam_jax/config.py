@@ -46,11 +46,6 @@ def parse_argument(argument: str) -> dict[str, str]:
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ValueError(f"unknown {key} {value!r}; known: {', '.join(known)}{hint}")
         chosen[key] = value
-    if chosen["scale"] == "paper":
-        raise ValueError(
-            "scale=paper needs the DINOv2-S/14 encoder, which is not in this version; "
-            "use scale=standard or scale=quick"
-        )
     return chosen
 
 
@@ -92,6 +87,8 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.audit = _audit()
     if config.scale == "quick":
         _make_quick(config)
+    if config.scale == "paper":
+        _make_paper(config)
     if config.method in TARGET_ONLY:
         for source in config.data.auxiliary:
             config.data.auxiliary[source] = 0
@@ -187,8 +184,14 @@ def _policy() -> ConfigDict:
     policy = ConfigDict()
     policy.chunk = 20  # K, transitions predicted at once
     policy.proprio = "ee_pose"  # or joints: what the policy knows of itself
-    policy.channels = (32, 32, 64)  # of the vision encoder: patches, 3 x 3, halving
-    policy.features = 128  # per view
+    policy.encoder = "conv"  # of each view; or dinov2, DINOv2 ViT-S/14
+    policy.view_size = 0  # side that views are resized to before it, pixels; 0: as they are
+    policy.channels = (32, 32, 64)  # of conv: patches, 3 x 3, halving
+    policy.features = 128  # of conv, per view; DINOv2 has 384
+    policy.dinov2_weights = ""  # path of published weights, .pth or .safetensors; or scratch
+    policy.dinov2_offset = 0.1  # in resizing positions, as the original; Hugging Face's has 0
+    policy.dinov2_dtype = "float32"  # of its computation; or bfloat16
+    policy.dinov2_remat = False  # compute its blocks anew in the backward pass, to save memory
     policy.hidden = 256  # of the head over both views
     policy.condition = 64  # visual dimensions of c
     policy.layers = 10  # of MIP's network
@@ -261,3 +264,20 @@ def _make_quick(config: ConfigDict) -> None:
     config.pretrain.evaluate_every = config.pretrain.save_every = 200
     config.clone.steps = 900
     config.clone.evaluate_every = config.clone.save_every = 300
+
+
+def _make_paper(config: ConfigDict) -> None:
+    """The paper's sizes, for an accelerator: DINOv2 on each view, wide convolutions, and the
+    training recipe of MIP's authors. The length of training and of the warm-up are ours."""
+    config.image_size = 224
+    config.world_model.channels = (32, 64, 128, 256)
+    # The image term is a sum over pixels: as much in all as of 64 x 64, which the other terms suit.
+    config.pretrain.weights.image = (64 / 224) ** 2
+    config.policy.encoder = "dinov2"
+    config.policy.dinov2_dtype = "bfloat16"
+    config.policy.shift_pixels = 3
+    run = config.clone
+    run.steps, run.warmup_steps = 20_000, 500
+    run.evaluate_every = run.save_every = 2000
+    run.batch = 256
+    run.learning_rate, run.matrix_learning_rate = 1e-4, 0.0  # AdamW alone: the ViT is fine-tuned

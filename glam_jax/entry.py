@@ -10,7 +10,9 @@ from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
 from glam_jax.runtime.rollcall import HostError
 from glam_jax.runtime.sharding import BatchSizeError
+from glam_jax.runtime.safetensors import TensorFileError
 from glam_jax.runtime.steplog import NonFiniteLossError
+from glam_jax.stages.dinov2 import EncoderError
 from glam_jax.workdir import WorkdirError
 
 EXPECTED = (
@@ -20,6 +22,8 @@ EXPECTED = (
     NonFiniteLossError,
     BatchSizeError,
     HostError,
+    TensorFileError,
+    EncoderError,
     StudyError,
     FileNotFoundError,
 )

@@ -18,7 +18,7 @@ from glam_jax.runtime import hosts, sharding, writer
 from glam_jax.schema import Episode, Layout, title
 from glam_jax.sim import env as simulation
 from glam_jax.sim.robots import ROBOTS
-from glam_jax.stages import clone, pretrain, relabel
+from glam_jax.stages import clone, dinov2, pretrain, relabel
 from glam_jax.store import Store
 from glam_jax.workdir import STAGE1, Workdir
 
@@ -228,7 +228,9 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
 
     Raises:
       BatchSizeError: the devices cannot share a batch out evenly.
-      WorkdirError: the folder belongs to another run. Else see the stages.
+      WorkdirError: the folder belongs to another run.
+      EncoderError, TensorFileError: the policy's encoder cannot be made, see `dinov2.check`.
+      Else see the stages.
     """
     workdir, leads = Workdir(path), hosts.is_leader()
     if workdir.path.exists() and (done := workdir.results()):
@@ -237,6 +239,8 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
         return done
 
     # ------------------------------------------------------------------ data
+    if not workdir.policy.exists():  # else its checkpoints hold what is read here
+        dinov2.check(config)
     data = prepare(config, workdir)
     if leads:
         shown = [episodes[0] for episodes in data.heldout.values()]

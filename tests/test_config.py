@@ -46,7 +46,6 @@ def test_the_argument_picks_method_and_scale():
         ("scale=fast", "unknown scale 'fast'; known: quick, standard, paper"),
         ("scale", "unknown scale ''; known: quick, standard, paper"),
         ("task=lifting", "'task=lifting': expected method=NAME or scale=NAME"),
-        ("scale=paper", "scale=paper needs the DINOv2-S/14 encoder, which is not in this version"),
     ],
 )
 def test_bad_arguments_are_one_line_each(argument, message):
@@ -190,6 +189,16 @@ def test_standard_is_the_papers_data_and_modules():
     assert (model.posterior_blocks, model.forward_blocks, model.proprio_blocks) == (5, 4, 5)
     assert (policy.chunk, policy.layers, policy.width, policy.decoder_layers) == (20, 10, 256, 4)
     assert (policy.hidden, policy.condition) == (256, 64)
+
+
+def test_paper_differs_from_standard_in_sizes_and_in_the_policys_recipe():
+    paper = from_command_line("scale=paper", "--config.policy.dinov2_weights=a.pth")
+    assert (paper.image_size, paper.policy.encoder) == (224, "dinov2")
+    assert paper.policy.dinov2_weights == "a.pth"
+    assert paper.world_model.channels == (32, 64, 128, 256)
+    assert (paper.clone.learning_rate, paper.clone.matrix_learning_rate) == (1e-4, 0.0)
+    assert (paper.clone.batch, paper.clone.weight_decay, paper.clone.clip) == (256, 1e-5, 10.0)
+    assert paper.data.to_json() == config.make("lifting").data.to_json()
 
 
 @pytest.mark.parametrize("method", config.METHODS)

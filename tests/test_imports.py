@@ -36,8 +36,9 @@ DOORS = {
     "tensorflow_datasets": {"episodes"},
     "tensorflow": {"episodes"},
     "orbax": {"runtime/checkpoint"},
+    "pickle": {"runtime/pth"},  # which admits tensors only
 }
-FORBIDDEN = {"pickle", "torch"}
+FORBIDDEN = {"torch"}
 
 
 def modules() -> list[str]:

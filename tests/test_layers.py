@@ -50,7 +50,7 @@ def test_doubling_convolution_equals_laxs_forward_and_backward(image):
 
 def test_patches_keep_their_pixels_together():
     image = jnp.arange(4 * 4 * 2).reshape(1, 4, 4, 2)
-    out = vision.patches(image, 2)
+    out = layers.patches(image, 2)
     np.testing.assert_array_equal(out[0, 1, 0], image[0, 2:4, 0:2].reshape(-1))
 
 

@@ -193,6 +193,13 @@ class ConvDecoder(nn.Module):
         return DoublingConv(self.image_channels)(x)
 
 
+def patches(image_BxHxWxC: jax.Array, size: int) -> jax.Array:
+    """Non-overlapping patches, flattened: (B, H, W, C) -> (B, H/size, W/size, size^2 C)."""
+    b, h, w, c = image_BxHxWxC.shape
+    split = image_BxHxWxC.reshape(b, h // size, size, w // size, size * c)
+    return split.transpose(0, 1, 3, 2, 4).reshape(b, h // size, w // size, size * size * c)
+
+
 def mish(x: jax.Array) -> jax.Array:
     """Mish, x tanh(softplus(x)) (Misra, 2019)."""
     return x * jnp.tanh(nn.softplus(x))

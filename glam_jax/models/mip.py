@@ -53,6 +53,7 @@ class MipPolicy(nn.Module):
       chunk: K. label_dim: Z, or A for the baseline. proprio: "ee_pose" or "joints".
       pose_noise: deviation of the noise added in training to the normalised pose that the
         policy is told, so that it also looks where the hand is.
+      encoder, view_size, dinov2_*: of the views, see `vision.TwoViewEncoder`.
     """
 
     chunk: int
@@ -69,11 +70,26 @@ class MipPolicy(nn.Module):
     decoder_layers: int
     shift_pixels: int
     pose_noise: float
+    encoder: str = "conv"
+    view_size: int = 0
+    dinov2_offset: float = 0.1
+    dinov2_dtype: str = "float32"
+    dinov2_remat: bool = False
 
     def setup(self):
         if self.proprio not in ("ee_pose", "joints"):
             raise ValueError(f"policy.proprio is {self.proprio!r}; expected ee_pose or joints")
-        self.vision = TwoViewEncoder(self.channels, self.features, self.hidden, self.condition)
+        self.vision = TwoViewEncoder(
+            self.channels,
+            self.features,
+            self.hidden,
+            self.condition,
+            encoder=self.encoder,
+            view_size=self.view_size,
+            dinov2_offset=self.dinov2_offset,
+            dinov2_dtype=self.dinov2_dtype,
+            dinov2_remat=self.dinov2_remat,
+        )
         self.network = MipNetwork(self.layers, self.width)
         if self.decodes:
             self.action_decoder = ActionDecoder(self.decoder_layers, self.width, self.action_dim)

@@ -7,7 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.layers import HalvingConv
+from glam_jax.models.layers import HalvingConv, patches
+from glam_jax.models.vit import DinoV2
+
+CONV, DINOV2 = "conv", "dinov2"
+ENCODERS = (CONV, DINOV2)
+DTYPES = ("float32", "bfloat16")
 
 
 class SmallEncoder(nn.Module):
@@ -39,13 +44,6 @@ class SmallEncoder(nn.Module):
         return jnp.exp(self.param("log_temperature", nn.initializers.zeros, ()))
 
 
-def patches(image_BxHxWxC: jax.Array, size: int) -> jax.Array:
-    """Non-overlapping patches, flattened: (B, H, W, C) -> (B, H/size, W/size, size^2 C)."""
-    b, h, w, c = image_BxHxWxC.shape
-    split = image_BxHxWxC.reshape(b, h // size, size, w // size, size * c)
-    return split.transpose(0, 1, 3, 2, 4).reshape(b, h // size, w // size, size * size * c)
-
-
 def spatial_softmax(x_BxHxWxC: jax.Array, temperature: jax.Array) -> jax.Array:
     """Expected image position of each channel, (B, H, W, C) -> (B, 2 C), in [-1, 1]."""
     b, h, w, c = x_BxHxWxC.shape
@@ -61,22 +59,52 @@ class TwoViewEncoder(nn.Module):
 
     Per view an encoder, then over the concatenation Linear(256), LayerNorm, GELU, Linear(out),
     LayerNorm; SPEC section 3.
+
+    Attributes:
+      encoder: "conv", `SmallEncoder` of `channels` and `features`, or "dinov2", `vit.DinoV2`.
+      view_size: side in pixels that the views are resized to before it; 0 leaves them.
+      dinov2_offset, dinov2_dtype, dinov2_remat: see `vit.DinoV2`.
     """
 
     channels: Sequence[int]
     features: int
     hidden: int
     out: int
+    encoder: str = CONV
+    view_size: int = 0
+    dinov2_offset: float = 0.1
+    dinov2_dtype: str = "float32"
+    dinov2_remat: bool = False
 
     @nn.compact
     def __call__(self, image_BxVxHxWx3: jax.Array) -> jax.Array:
-        views = [
-            SmallEncoder(self.channels, self.features, name=f"view_{v}")(image_BxVxHxWx3[:, v])
-            for v in range(image_BxVxHxWx3.shape[1])
-        ]
+        images = resize_views(image_BxVxHxWx3, self.view_size)
+        views = [self.view(f"view_{v}")(images[:, v]) for v in range(images.shape[1])]
         x = nn.Dense(self.hidden)(jnp.concatenate(views, axis=-1))
         x = nn.Dense(self.out)(nn.gelu(nn.LayerNorm()(x)))
         return nn.LayerNorm()(x)
+
+    def view(self, name: str) -> nn.Module:
+        """The encoder of one view."""
+        if self.encoder == CONV:
+            return SmallEncoder(self.channels, self.features, name=name)
+        if self.encoder != DINOV2:
+            raise ValueError(f"policy.encoder is {self.encoder!r}; expected one of {ENCODERS}")
+        return DinoV2(
+            offset=self.dinov2_offset,
+            dtype=jnp.dtype(self.dinov2_dtype),
+            remat=self.dinov2_remat,
+            name=name,
+        )
+
+
+def resize_views(image_BxVxHxWxC: jax.Array, side: int) -> jax.Array:
+    """Images at another side, linearly interpolated, float32 in [0, 255]; at side 0 as given."""
+    *outer, height, width, channels = image_BxVxHxWxC.shape
+    if side == 0 or (height, width) == (side, side):
+        return image_BxVxHxWxC
+    shape = (*outer, side, side, channels)
+    return jax.image.resize(image_BxVxHxWxC.astype(jnp.float32), shape, "linear")
 
 
 def random_shift(

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from glam_jax import normalize, pipeline, schema
 from glam_jax.models import losses, mip, precision
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import decoding, inputs, training
+from glam_jax.stages import decoding, dinov2, inputs, training
 from glam_jax.store import Store
 
 EVALUATION_BATCH = 128
@@ -20,7 +20,9 @@ EVALUATION_BATCH = 128
 def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipPolicy:
     """The policy that a config describes, predicting chunks of labels of `label_dim`."""
     settings = {
-        k: tuple(v) if isinstance(v, (list, tuple)) else v for k, v in config.policy.items()
+        k: tuple(v) if isinstance(v, (list, tuple)) else v
+        for k, v in config.policy.items()
+        if k != "dinov2_weights"  # a path; `dinov2.with_weights` reads it
     }
     return mip.MipPolicy(
         label_dim=label_dim,
@@ -140,7 +142,7 @@ def clone(
       stats: `label_statistics`, saved inside the checkpoints.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
-      See `loop.fit`.
+      See `loop.fit`; where training starts, `dinov2.with_weights` too.
     """
     run, chunk = config.clone, config.policy.chunk
     model = build(config, store.layout, labels.shape[1])
@@ -157,6 +159,7 @@ def clone(
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
+        pretrained=lambda params: dinov2.with_weights(params, config),
         evaluate=lambda step, state: ee_error_mm(
             act, {"params": state.ema, "stats": stats}, heldout, chunk
         ),

@@ -24,6 +24,7 @@ def train(
     metadata: dict,
     directory: pathlib.Path,
     amend: loop.Amend | None = None,
+    pretrained: Callable[[Any], Any] = lambda params: params,
 ) -> Any:
     """Trains one stage to its end, continuing from the stage's folder; returns the averaged
     parameters.
@@ -34,6 +35,8 @@ def train(
       run: the stage's section of it.
       loss, feed, amend: see `loop.make_train_step`.
       init: makes the initial parameters.
+      pretrained: puts what was trained before into the initial parameters; called where training
+        starts, not where it continues.
       evaluate: hook on held-out episodes, every `run.evaluate_every` steps.
       stats: normalisation statistics, saved with each checkpoint, as is `metadata`.
       directory: the stage's folder: checkpoints and metrics.
@@ -52,13 +55,13 @@ def train(
         loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend, run.accumulate
     )
 
-    def start():
-        return optim.init_state(init(), optimizer)
+    def start(prepare=lambda params: params):
+        return optim.init_state(prepare(init()), optimizer)
 
     metadata = {"config": config.to_dict(), **metadata}
     with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(start))
-        state = found.state if found else start()
+        state = found.state if found else start(pretrained)
         with contextlib.ExitStack() as stack:
             metrics = None
             if hosts.is_leader():

@@ -1,0 +1,45 @@
+"""What both stages share: where a run starts, and that it continues from what it saved."""
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from train_tiny import ResidentFeed, loss, make_state
+
+from glam_jax.stages import training
+
+RUN = {
+    "steps": 1, "learning_rate": 0.0, "matrix_learning_rate": 0.0, "warmup_steps": 0,
+    "weight_decay": 0.0, "clip": 1.0, "ema_decay": 0.5, "log_every": 1, "evaluate_every": 0,
+    "save_every": 0, "steps_per_call": 1,
+}  # fmt: skip
+
+
+def test_pretrained_weights_are_put_in_where_training_starts_only(tmp_path):
+    asked = []
+
+    def pretrained(params):
+        asked.append(1)
+        return {"dense": {**params["dense"], "bias": jnp.full(8, 7.0)}}
+
+    def train(steps):
+        config = ConfigDict({"seed": 0})
+        return training.train(
+            "tiny",
+            config,
+            ConfigDict(RUN | {"steps": steps}),
+            loss=loss,
+            feed=ResidentFeed(),
+            init=lambda: make_state().params,
+            evaluate=lambda step, state: None,
+            stats={},
+            metadata={},
+            directory=tmp_path,
+            pretrained=pretrained,
+        )
+
+    # The learning rate is 0: what training returns is what it started from.
+    for steps in (1, 2):
+        found = train(steps)["dense"]
+        np.testing.assert_array_equal(found["bias"], 7.0)
+        np.testing.assert_array_equal(found["kernel"], make_state().params["dense"]["kernel"])
+    assert len(asked) == 1
