@@ -9,6 +9,7 @@ from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
 from glam_jax.runtime.steplog import NonFiniteLossError
+from glam_jax.serving.settings import SettingsError
 from glam_jax.workdir import WorkdirError
 
 EXPECTED = (
@@ -17,6 +18,7 @@ EXPECTED = (
     CheckpointError,
     NonFiniteLossError,
     StudyError,
+    SettingsError,
     FileNotFoundError,
 )
 
