@@ -24,7 +24,7 @@ from glam_jax import entry, schema
 from glam_jax.policy import Policy, load_policy
 from glam_jax.serving import border, settings
 from glam_jax.serving.execution import Ensemble, Receding
-from glam_jax.serving.server import PolicyServer
+from glam_jax.serving.server import PolicyServer, check_exposure
 from glam_jax.serving.session import Service
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run with a trained policy.")
@@ -99,18 +99,23 @@ def read_token(path: str | None) -> str | None:
 
 def main(_):
     logging.set_verbosity(logging.WARNING)
+    token = read_token(_TOKEN_FILE.value)
+    check_exposure(_HOST.value, token)
     config, policy = _CONFIG.value, load_policy(_WORKDIR.value)
     service = make_service(policy, config)
     server = PolicyServer(
         service,
-        read_token(_TOKEN_FILE.value),
+        token,
         max_message_bytes=config.max_message_bytes,
         max_clients=config.max_clients,
     )
     took = warm_up(policy)
 
     def ready(host: str, port: int) -> None:
-        print(f"Serving {policy.config.task} on ws://{host}:{port}, {took:.1f} ms a chunk.")
+        print(
+            f"Serving {policy.config.task} on ws://{host}:{port}, {took:.1f} ms a chunk.",
+            flush=True,
+        )
 
     asyncio.run(server.run(_HOST.value, _PORT.value, ready))
     print(json.dumps(server.stats()))
