@@ -35,10 +35,10 @@ def test_a_batch_passes_with_its_number_of_rows():
         border.check(batch, SPEC, ALLOWED, batch=4)
 
 
-def nan(value):
-    pose = np.zeros(10, np.float32)
-    pose[4] = value
-    return pose
+def pose(value):
+    array = np.zeros(10, np.float32)
+    array[4] = value
+    return array
 
 
 BAD = [
@@ -49,15 +49,14 @@ BAD = [
     ({"proprio": [[0], [0, 1]]}, "proprio: found a ragged list"),
     ({"proprio": np.zeros(8, complex)}, "proprio: found dtype complex128"),
     ({"proprio": np.zeros(8, bool)}, "proprio: found dtype bool"),
-    ({"ee_pose": nan(np.nan)}, r"ee_pose\[4\]: found a value that is not finite"),
-    ({"ee_pose": nan(-np.inf)}, r"ee_pose\[4\]: found a value that is not finite"),
-    ({"ee_pose": nan(1e39).astype(np.float64) * 1e10}, r"ee_pose\[4\]: .* not finite"),
+    ({"ee_pose": pose(np.nan)}, r"ee_pose\[4\]: found a value that is not finite"),
+    ({"ee_pose": pose(-np.inf)}, r"ee_pose\[4\]: found a value that is not finite"),
+    ({"ee_pose": [1e300] * 10}, r"ee_pose\[0\]: found a value that is not finite"),
     ({"proprio": np.full(8, 57.3)}, r"proprio\[0\]: found 57.3; expected -?\d.* to "),
     ({"state": np.zeros(8)}, "unknown 'state'; expected image_front, "),
 ]
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 @pytest.mark.parametrize(("changes", "said"), BAD)
 def test_what_is_wrong_is_named(changes, said):
     with pytest.raises(border.ObservationError, match=said):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 import tiny_policy
@@ -30,7 +31,7 @@ def test_a_chunk_is_what_evaluation_would_get(policy, folder):
     act, params = clone.load(policy.config, policy.layout, folder / "policy")
     views = [np.stack([one["image_front"], one["image_overhead"]]) for one in seen]
     batch = {name: np.stack([one[name] for one in seen]) for name in ("ee_pose", "proprio")}
-    expected = act(params, {"image": np.stack(views), **batch}, None)
+    expected = jax.jit(act)(params, {"image": np.stack(views), **batch}, None)
     np.testing.assert_allclose(chunks, expected, atol=1e-5)
     assert np.abs(chunks[0] - chunks[1]).max() > 1e-3
 

@@ -1,11 +1,9 @@
 """The server over a real socket: what it serves, what it refuses, and that it stays up."""
 
-import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
 import json
-import queue
 import threading
 import urllib.error
 import urllib.request
@@ -16,35 +14,13 @@ import pytest
 import tiny_policy
 import websockets.exceptions
 import websockets.sync.client
+from running_server import MAX_BYTES, running
 
 import glam_jax
 from glam_jax import serve
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
 from glam_jax.serving import settings
-from glam_jax.serving.server import PolicyServer, check_exposure
-
-MAX_BYTES = 20_000
-
-
-@contextlib.contextmanager
-def running(service, token=None, max_clients=20):
-    """(server, port) of a server that runs in a thread of its own."""
-    server = PolicyServer(service, token, max_message_bytes=MAX_BYTES, max_clients=max_clients)
-    ports, loop = queue.Queue(), asyncio.new_event_loop()
-    task = loop.create_task(server.run("127.0.0.1", 0, lambda _, port: ports.put(port)))
-
-    def work():
-        with contextlib.suppress(asyncio.CancelledError):
-            loop.run_until_complete(task)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield server, ports.get(timeout=30)
-    finally:
-        loop.call_soon_threadsafe(task.cancel)
-        thread.join()
-        loop.close()
+from glam_jax.serving.server import check_exposure
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +141,7 @@ def get(port, path, token=None):
 
 def test_a_token_is_asked_for(policy, make_service):
     with running(make_service(), token="right-token") as (server, port):
-        for token in (None, "wrong-token", "right-token "):
+        for token in (None, "wrong-token", "Right-token"):
             with pytest.raises(PermissionError, match="401.*wrong or missing token"):
                 PolicyClient(port=port, token=token)
         with PolicyClient(port=port, token="right-token") as client:

@@ -14,6 +14,8 @@ from glam_jax.workdir import Workdir
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 EPISODE = schema.fake_episode(LAYOUT, 40)
+# Gripper commands are in [0, 1]; what a server does to others is not the policy's own.
+EPISODE.steps["action"][:, 7] = np.abs(EPISODE.steps["action"][:, 7]).clip(0, 1)
 CHUNK, EXECUTE = 6, 4
 
 

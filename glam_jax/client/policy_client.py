@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import websockets.exceptions
@@ -47,15 +48,17 @@ class PolicyClient:
         address = host if host.startswith(("ws://", "wss://")) else f"ws://{host}"
         self._address = address if port is None else f"{address}:{port}"
         self._timeout = timeout
+        self._open = ExitStack()
         headers = {"Authorization": f"Api-Key {token}"} if token else None
         try:
-            self._socket = websockets.sync.client.connect(
+            connection = websockets.sync.client.connect(
                 self._address,
                 additional_headers=headers,
                 compression=None,
                 max_size=None,
                 open_timeout=timeout,
             )
+            self._socket = self._open.enter_context(connection)
         except websockets.exceptions.InvalidStatus as refused:
             status, body = refused.response.status_code, refused.response.body or b""
             kind = PermissionError if status == 401 else ConnectionError
@@ -109,7 +112,7 @@ class PolicyClient:
 
     def close(self) -> None:
         """Ends the connection."""
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> PolicyClient:
         return self

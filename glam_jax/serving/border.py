@@ -69,7 +69,8 @@ def check(
         array = _as_array(name, observation[name], dtype)
         if array.shape != rows + shape:
             raise ObservationError(f"{name}: found shape {array.shape}; expected {rows + shape}")
-        checked[name] = array.astype(dtype, copy=False)
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as that
+            checked[name] = array.astype(dtype, copy=False)
         if dtype.kind == "f":
             _check_values(name, checked[name], (allowed or {}).get(name))
     return checked
