@@ -130,7 +130,9 @@ class PolicyServer:
             return True
         given = headers.get_all("Authorization")
         expected = f"Api-Key {self._token}".encode()
-        return len(given) == 1 and hmac.compare_digest(given[0].encode(), expected)
+        return len(given) == 1 and hmac.compare_digest(
+            given[0].encode(errors="surrogateescape"), expected
+        )
 
     async def _talk(self, connection) -> None:
         self._clients += 1
@@ -142,7 +144,7 @@ class PolicyServer:
                 arrived = time.perf_counter()
                 reply = await loop.run_in_executor(self._worker, session.answer, message, arrived)
                 await connection.send(reply)
-        except websockets.exceptions.ConnectionClosedError as closed:
+        except websockets.exceptions.ConnectionClosed as closed:
             if closed.sent is not None and closed.sent.code == 1009:
                 self._service.meter.refused("size")
             logging.info("a client left: %s", closed)

@@ -110,7 +110,7 @@ class Session:
         if not isinstance(reset, (bool, np.bool_)):
             raise border.ObservationError(f"{RESET}: found {reset!r:.40}; expected true or false")
         known = 0 if self._sent is None else len(self._sent)
-        whole = isinstance(executed, int) and not isinstance(executed, bool)
+        whole = isinstance(executed, (int, np.integer)) and not isinstance(executed, bool)
         if executed is not None and not reset and not (whole and 0 <= executed <= known):
             raise border.ObservationError(
                 f"{EXECUTED}: found {executed!r:.40}; expected 0 to {known}, of the last reply"
