@@ -71,17 +71,17 @@ class TaskVectorEnv(VectorEnv):
         Raises:
           ValueError: seeds that are not one a world, or outside of 0 to 2^32 - 1.
         """
+        seeds = None if seed is None else self._checked(seed)
         super().reset(seed=seed if isinstance(seed, int) else None, options=options)
-        if seed is None:
+        if seeds is None:
             if not self._next_seeds:
                 self._follow(np.random.SeedSequence().generate_state(self.num_envs))
             seeds = self._draw_seeds(np.ones(self.num_envs, bool))
         else:
-            seeds = self._checked(seed)
             self._follow(seeds)
-        self._state, seen = _compiled_reset(self._env)(seeds)
+        self._state = _compiled_reset(self._env)(seeds)
         self._done[:] = False
-        return _numpy(seen), {"seed": seeds, "_seed": np.ones(self.num_envs, bool)}
+        return self._seen(), {"seed": seeds, "_seed": np.ones(self.num_envs, bool)}
 
     def step(self, actions: np.ndarray):
         """Holds actions (N, A) for one control step; see the class.
@@ -97,18 +97,21 @@ class TaskVectorEnv(VectorEnv):
             raise ValueError(
                 f"actions: found shape {actions.shape}; expected {self.action_space.shape}, finite"
             )
-        begins = self._done.copy()
-        seeds = self._draw_seeds(begins)
-        self._state, seen, success, steps = _compiled_step(self._env)(
-            self._state, actions, begins, seeds
-        )
-        success = np.array(success)
-        truncated = (np.asarray(steps) >= self._env.horizon) & ~success
+        begins, state = self._done.copy(), _compiled_step(self._env)(self._state, actions)
+        if begins.any():
+            seeds = self._draw_seeds(begins)
+            state = _pick(begins, _compiled_reset(self._env)(seeds), state)
+        self._state = state
+        success = np.array(state.success)
+        truncated = (np.asarray(state.step) >= self._env.horizon) & ~success
         self._done = success | truncated
         info = {"success": success, "_success": np.ones(self.num_envs, bool)}
         if begins.any():
             info |= {"seed": seeds, "_seed": begins}
-        return _numpy(seen), success.astype(np.float64), success.copy(), truncated, info
+        return self._seen(), success.astype(np.float64), success.copy(), truncated, info
+
+    def _seen(self) -> dict[str, np.ndarray]:
+        return {k: np.array(v) for k, v in _compiled_observe(self._env)(self._state).items()}
 
     def _checked(self, seed: int | Sequence[int]) -> np.ndarray:
         given = np.asarray(seed)
@@ -140,43 +143,37 @@ def _observation_space(env: Env) -> gymnasium.spaces.Dict:
     return gymnasium.spaces.Dict(spaces)
 
 
-def _observe(env: Env, state: EnvState) -> dict[str, jax.Array]:
-    seen = env.observe(state)
-    return {name: value for name, value in seen.items() if not name.startswith("mask")}
-
-
-def _numpy(seen: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-    return {name: np.array(value) for name, value in seen.items()}
+# Apart, and not one function of a step, so that each is compiled once; resets are rare.
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled_reset(env: Env):
-    """seeds (N,) -> states, observations."""
-
-    def reset(seeds):
-        state = jax.vmap(lambda seed: env.reset(jax.random.key(seed)))(seeds)
-        return state, jax.vmap(functools.partial(_observe, env))(state)
-
+    """seeds (N,) -> states."""
+    reset = jax.vmap(lambda seed: env.reset(jax.random.key(seed)))
     return jax.jit(reset, compiler_options=simulation_options())
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled_step(env: Env):
-    """states, actions (N, A), begins (N,), seeds (N,) -> states, observations, success, steps."""
+    """states, actions (N, A) -> states."""
+    return jax.jit(jax.vmap(env.step), compiler_options=simulation_options())
 
-    def begin(state, begins, seeds):
-        fresh = jax.vmap(lambda seed: env.reset(jax.random.key(seed)))(seeds)
 
-        def pick(new, old):
-            return jnp.where(begins.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+@functools.lru_cache(maxsize=8)
+def _compiled_observe(env: Env):
+    """states -> observations by name, (N, ...)."""
 
-        return jax.tree.map(pick, fresh, state)
+    def observe(state):
+        return {k: v for k, v in env.observe(state).items() if not k.startswith("mask")}
 
-    def step(state, actions, begins, seeds):
-        state = jax.vmap(env.step)(state, actions)
-        # Resetting costs as much as a step or more, and is rare.
-        state = jax.lax.cond(begins.any(), begin, lambda state, *_: state, state, begins, seeds)
-        seen = jax.vmap(functools.partial(_observe, env))(state)
-        return state, seen, jax.vmap(env.success)(state), state.step
+    return jax.jit(jax.vmap(observe), compiler_options=simulation_options())
 
-    return jax.jit(step, compiler_options=simulation_options())
+
+@jax.jit
+def _pick(begins: jax.Array, fresh: EnvState, old: EnvState) -> EnvState:
+    """The fresh state in the worlds that begin, the old one in the others."""
+
+    def pick(new, kept):
+        return jnp.where(begins.reshape(-1, *[1] * (kept.ndim - 1)), new, kept)
+
+    return jax.tree.map(pick, fresh, old)
