@@ -9,9 +9,10 @@ from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
 from glam_jax.runtime.rollcall import HostError
-from glam_jax.runtime.sharding import BatchSizeError
 from glam_jax.runtime.safetensors import TensorFileError
+from glam_jax.runtime.sharding import BatchSizeError
 from glam_jax.runtime.steplog import NonFiniteLossError
+from glam_jax.serving.settings import SettingsError
 from glam_jax.stages.dinov2 import EncoderError
 from glam_jax.workdir import WorkdirError
 
@@ -25,6 +26,7 @@ EXPECTED = (
     TensorFileError,
     EncoderError,
     StudyError,
+    SettingsError,
     FileNotFoundError,
 )
 

@@ -1,7 +1,7 @@
 """The house's import direction: one way, and each heavy library behind one door.
 
-    schema <- { sim | normalize, episodes, pipeline | models | runtime }
-           <- { stages | evaluation } <- entry points
+    schema <- { sim | normalize, episodes, pipeline | models | runtime | client }
+           <- { stages | evaluation | serving } <- entry points
 
 A module may import from its own group and from groups to its left. Groups between braces,
 separated by |, never import each other.
@@ -17,8 +17,8 @@ PACKAGE = ROOT / "glam_jax"
 
 # Group -> the groups that it may import from, besides itself.
 BASE = {"schema"}
-MIDDLE = {"sim", "data", "models", "runtime"}
-UPPER = {"stages", "evaluation"}
+MIDDLE = {"sim", "data", "models", "runtime", "client"}
+UPPER = {"stages", "evaluation", "serving"}
 ALLOWED = {
     "schema": set(),
     **{group: BASE for group in MIDDLE},
@@ -37,6 +37,9 @@ DOORS = {
     "tensorflow": {"episodes"},
     "orbax": {"runtime/checkpoint"},
     "pickle": {"runtime/pth"},  # which admits tensors only
+    "gymnasium": {"sim/vector_env"},
+    "websockets": {"client/policy_client", "serving/server"},
+    "msgpack": {"client/wire"},
 }
 FORBIDDEN = {"torch"}
 
@@ -49,7 +52,7 @@ def modules() -> list[str]:
 
 def group(module: str) -> str:
     top = module.split("/")[0]
-    if top == "schema" or top == "__init__":
+    if top == "schema":
         return "schema"
     if top in MIDDLE | UPPER:
         return top
@@ -63,6 +66,8 @@ def imported(source: str, module: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
+            if node.level == 1 and group(module) == "client":
+                continue  # it is installed under another name as well
             assert node.level == 0, f"{module}: relative import in line {node.lineno}"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
@@ -78,6 +83,8 @@ def violations(source: str, module: str) -> list[str]:
         doors = DOORS.get(library)
         if doors and not any(module == door or module.startswith(f"{door}/") for door in doors):
             found.append(f"{module} imports {library}: only {sorted(doors)} may")
+        if library == "glam_jax" and group(module) == "client":
+            found.append(f"{module} imports {name}: the client is installed without glam_jax")
         if library == "glam_jax" and rest:
             other, own = group(rest[0]), group(module)
             if other != own and other not in ALLOWED[own]:
@@ -103,6 +110,9 @@ def test_imports_go_one_way(module):
         ("pipeline", "import tensorflow_datasets as tfds"),
         ("runtime/loop", "import orbax.checkpoint as ocp"),
         ("models/vision", "import pickle"),
+        ("client/wire", "from glam_jax import schema"),
+        ("serving/border", "from glam_jax import policy"),
+        ("serving/border", "import websockets.sync.client"),
     ],
 )
 def test_a_wrong_import_is_found(module, source):
@@ -117,6 +127,8 @@ def test_a_wrong_import_is_found(module, source):
         ("sim/env", "import mujoco\nfrom glam_jax import schema"),
         ("sim/experts", "from glam_jax.sim import env"),
         ("pipeline", "from glam_jax import normalize"),
+        ("client/actor", "from .policy_client import PolicyClient"),
+        ("serving/session", "from glam_jax.client import wire"),
     ],
 )
 def test_a_right_import_is_not(module, source):

@@ -1,0 +1,1 @@
+"""A trained policy behind a socket: the border, the limits, a client's session, the server."""

@@ -1,0 +1,88 @@
+"""The encoding: what goes through unchanged, and what is refused."""
+
+import math
+
+import msgpack
+import numpy as np
+import pytest
+
+from glam_jax.client import wire
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", ">f8"])
+def test_arrays_come_back_as_they_were(rng, dtype):
+    sent = rng.integers(0, 2, (3, 1, 2)).astype(dtype)
+    found = wire.unpack(wire.pack({"deep": [{"x": sent}], "word": "é", "none": None}))
+    array = found["deep"][0]["x"]
+    assert array.dtype == sent.dtype and found["word"] == "é" and found["none"] is None
+    np.testing.assert_array_equal(array, sent)
+
+
+def test_scalars_and_empty_arrays_come_back():
+    found = wire.unpack(wire.pack([np.float32(0.5), np.zeros((0, 8)), np.zeros(())]))
+    assert found[0] == 0.5 and found[0].dtype == np.float32
+    assert found[1].shape == (0, 8) and found[2].shape == ()
+
+
+def test_columns_first_arrays_keep_their_order():
+    sent = np.asfortranarray(np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(wire.unpack(wire.pack(sent)), sent)
+
+
+def test_the_bytes_are_those_of_openpis_client():
+    sent = np.array([[1, 2]], np.int16)
+    parts = {b"__ndarray__": True, b"data": sent.tobytes(), b"dtype": "<i2", b"shape": [1, 2]}
+    assert wire.pack(sent) == msgpack.packb(parts)
+    scalar = {b"__npgeneric__": True, b"data": 2, b"dtype": "<i2"}
+    assert wire.pack(sent[0, 1]) == msgpack.packb(scalar)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([{}]), np.array(["a"]), np.array([1j]), np.datetime64(0, "s"), object()]
+)
+def test_what_is_not_numbers_is_not_sent(value):
+    with pytest.raises(wire.WireError):
+        wire.pack({"x": value})
+
+
+def array(**changes):
+    parts = {"__ndarray__": True, "data": bytes(8), "dtype": "<f4", "shape": [2]} | changes
+    return msgpack.packb({key.encode(): value for key, value in parts.items()})
+
+
+REFUSED = {
+    "nothing": b"",
+    "not msgpack": b"\xc1",
+    "two messages": b"\x01\x02",
+    "cut short": msgpack.packb({"a": "long enough"})[:-3],
+    "extension": msgpack.packb(msgpack.ExtType(4, b"x")),
+    "deep": b"\x91" * 5000,
+    "a list as a key": b"\x81\x90\x01",
+    "says it is huge": b"\xdd\xff\xff\xff\xff",
+    "objects": array(dtype="|O"),
+    "strings": array(dtype="<U2"),
+    "structured": array(dtype="f4,f4"),
+    "dtype of no size": array(dtype="<f3"),
+    "dtype is a number": array(dtype=4),
+    "too few bytes": array(shape=[3]),
+    "too many bytes": array(shape=[1]),
+    "huge": array(shape=[2**62]),
+    "huge and empty": array(shape=[0, 2**62, 2**62], data=b""),
+    "negative": array(shape=[-2]),
+    "fraction": array(shape=[2.0]),
+    "many dimensions": array(shape=[1] * 8 + [2]),
+    "text as data": array(data="12345678"),
+    "scalar of text": msgpack.packb({b"__npgeneric__": True, b"data": "1", b"dtype": "<f4"}),
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
+def test_what_is_malformed_is_refused(data):
+    with pytest.raises(wire.WireError) as refused:
+        wire.unpack(data)
+    assert 0 < len(str(refused.value)) < 300
+
+
+def test_arrays_are_not_copied():
+    data = wire.pack(np.zeros(1000))
+    assert not wire.unpack(data).flags.owndata and math.prod(wire.unpack(data).shape) == 1000
