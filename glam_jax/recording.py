@@ -14,11 +14,15 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """What one dataset holds: a task, a source and the layout of their arrays."""
+    """What one dataset holds: a task, a source and the layout of their arrays.
+
+    `about` is more that is stored with the dataset: plain values, as JSON would give them back.
+    """
 
     task: str
     source: str
     layout: Layout
+    about: dict = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -34,7 +38,7 @@ class Recording:
             "source": self.source,
             "image_size": self.layout.image_size,
             "arms": self.layout.arms,
-        }
+        } | self.about
 
 
 def check_episode(episode: Episode, recording: Recording, place: str) -> None:
