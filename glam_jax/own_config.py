@@ -78,5 +78,3 @@ def check(own: dict) -> None:
             raise ValueError(f"source {name} is a target, but its key map has no action")
     for name in sorted(set(own["joins_target"]) - set(own["auxiliary"])):
         raise ValueError(f"joins_target names {name}, which has no number in auxiliary")
-
-

@@ -104,7 +104,7 @@ def _poses(raw: dict, keys: KeyMap, at: Resampler) -> np.ndarray:
 
 
 def _columns(values: np.ndarray, expected: int) -> np.ndarray:
-    """Values (T, expected) as float64; raises ValueError for another width or what is not finite."""
+    """Values as (T, expected) float64; raises ValueError for another width or NaN."""
     flat = np.asarray(values, np.float64).reshape(len(values), -1)
     if flat.shape[1] != expected:
         raise ValueError(f"found {flat.shape[1]} numbers a step, expected {expected}")

@@ -140,11 +140,10 @@ def read(name: str, values: Mapping, arms: int) -> KeyMap:
             near = difflib.get_close_matches(key, fields, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise DataError(f"{place}.{key}: no such key{hint}")
-    no_default = dataclasses.MISSING
-    for key, field in fields.items():
-        if field.default is no_default and field.default_factory is no_default:
-            if key not in values:
-                raise DataError(f"{place}.{key} is missing")
+    nothing = dataclasses.MISSING
+    needed = {k for k, f in fields.items() if f.default is nothing and f.default_factory is nothing}
+    if missing := sorted(needed - set(values)):
+        raise DataError(f"{place}: keys {missing} are missing")
     plain = {key: _plain(key, value) for key, value in values.items()}
     for key in ("views", "masks"):
         if key in plain and sorted(plain[key]) != sorted(VIEWS):
@@ -178,7 +177,9 @@ def _check(made: KeyMap, arms: int) -> None:
             raise ValueError(f"{key} is {getattr(made, key)}, expected {length} numbers")
     for key in ("position", "rotation", "gripper"):
         if len(getattr(made, key)) != arms:
-            raise ValueError(f"{key} has {len(getattr(made, key))} keys, expected {arms}, one an arm")
+            raise ValueError(
+                f"{key} has {len(getattr(made, key))} keys, expected {arms}, one an arm"
+            )
     if bool(made.proprio) != bool(made.action):
         raise ValueError("proprio and action must both be given (target) or both be empty")
     if not made.rate_hz > 0 or not made.weight > 0:

@@ -35,6 +35,7 @@ def _load_rlds():
     """
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # rlds uses what TensorFlow will rename
     tf.config.set_visible_devices([], "GPU")  # JAX needs the memory that it would take
     if "rlds" not in sys.modules and "reverb" not in sys.modules:
         sys.modules["reverb"] = _Absent("reverb")

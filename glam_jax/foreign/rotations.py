@@ -26,9 +26,9 @@ def width(form: str) -> int:
     if form in _WIDTHS:
         return _WIDTHS[form]
     axes = form.removeprefix("euler_")
-    if form.startswith("euler_") and sorted(axes.lower()) == sorted("xyz"):
-        if axes.islower() or axes.isupper():
-            return 3
+    one_case = axes.islower() or axes.isupper()  # fixed or moving axes
+    if form.startswith("euler_") and one_case and sorted(axes.lower()) == sorted("xyz"):
+        return 3
     raise ValueError(
         f"rotation_form is {form!r}; expected one of {', '.join(FORMS)}, where <axes> is an order "
         "such as xyz (about fixed axes, first x) or ZYX (about the moving axes, first Z)"
