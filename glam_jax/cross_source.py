@@ -44,9 +44,11 @@ def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True
 
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
+      DataError: see `experiment.check_simulated`.
       ValueError: see `experiment.replay_robot`. Else see `borrow.load`.
     """
     config = workdir.config()
+    experiment.check_simulated(config)
     kind = pretrain.world_model_of(config.method)
     if kind is None or not kind.decodes:
         lacks = "no world model" if kind is None else "no action decoder in its world model"

@@ -61,9 +61,31 @@ def targets(config: ConfigDict) -> list[str]:
     return [config.data.target, *joined]
 
 
-def weights(config: ConfigDict) -> dict[str, float]:
-    """Source -> how likely each of its windows is, relative to others of its kind."""
-    return {source: key_map(config, source).weight for source in sources(config)}
+def episode_weights(config: ConfigDict, counts: dict[str, int]) -> list[float] | None:
+    """How likely a window of each episode is, relative to others of its kind.
+
+    Args:
+      counts: source -> number of episodes, in the order of the store.
+
+    Returns:
+      One weight an episode; None if all are equal, and where sources are simulated.
+    """
+    if not is_own(config):
+        return None
+    weights = [key_map(config, s).weight for s, count in counts.items() for _ in range(count)]
+    return weights if len(set(weights)) > 1 else None
+
+
+def check_masks(config: ConfigDict) -> None:
+    """Raises DataError where a method on masks has a source without any."""
+    for source in sources(config):
+        if config.world_model.modality == "mask" and not any(
+            key_map(config, source).masks.values()
+        ):
+            raise DataError(
+                f"own.sources.{source}.masks is empty, but method {config.method} needs masks; "
+                f"use method={config.method.removesuffix('_o')}"
+            )
 
 
 def ingest(config: ConfigDict, source: str, count: int, progress: bool = True) -> dict:
@@ -80,6 +102,7 @@ def ingest(config: ConfigDict, source: str, count: int, progress: bool = True) -
       DataError: the foreign dataset is missing, too small, or not what the key map says; names
         the file, key, episode and step.
     """
+    check_masks(config)
     recording, heldout = recording_of(config, source), config.data.heldout_episodes
     folder = dataset.dataset_path(config.data.root, recording)
     _forget_if_changed(folder, recording)

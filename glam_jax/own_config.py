@@ -48,8 +48,11 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     data.heldout_episodes = own["heldout_episodes"]
     data.resident_bytes = 8 << 30
     config = base.assemble(task, chosen, data, own["arms"])
+    for source in own["joins_target"]:  # target data, which every method learns from
+        config.data.auxiliary[source] = own["auxiliary"][source]
+    if not set(own["auxiliary"]) - set(own["joins_target"]):
+        config.pretrain.target_share = config.clone.target_share = 1.0
     config.image_size = own["image_size"]
-    config.world_model.latent = 8 * own["arms"]
     names = ("joins_target", "arms", "arm_proprio", "arm_action", "action_kind", "rate_hz")
     config.own = ConfigDict({name: own[name] for name in names})
     # Each key map is a config of its own, so that a flag can set any of its keys.
@@ -63,6 +66,8 @@ def check(own: dict) -> None:
         raise ValueError(
             f"action_kind is {own['action_kind']!r}, expected {', '.join(keymap.ACTION_KINDS)}"
         )
+    if own["heldout_episodes"] < 1:
+        raise ValueError("heldout_episodes must be at least 1")
     if own["arms"] not in (1, 2):
         raise ValueError(f"arms is {own['arms']}, expected 1 or 2")
     used = {own["target"], *own["auxiliary"], *own["joins_target"]}

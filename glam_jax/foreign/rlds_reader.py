@@ -109,8 +109,8 @@ class Reader:
             try:
                 example = next(examples)
                 steps = self._steps(example[rlds.STEPS], rlds, tf)
-                # One batch holds the whole episode.
-                arrays = next(iter(steps.batch(1 << 30).as_numpy_iterator()))
+                rows = list(steps.as_numpy_iterator())
+                arrays = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
                 success = _at(example, self._keys.success) if self._keys.success else True
             except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
                 place = f"{self.folder}, {split} episode {index}"
