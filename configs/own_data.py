@@ -37,12 +37,14 @@ MY_ARM = {
     "base_position": (0.0, 0.0, 0.0),  # m
     "base_rotation": (0.0, 0.0, 0.0, 1.0),  # quaternion xyzw
     "tool_offset": (0.0, 0.0, 0.0),  # m
-    # Joint state and action: keys whose numbers are joined, arm by arm, and factors to the units
-    # that the policy shall use, one for all numbers or one for each.
+    # Joint state and action: keys whose numbers are joined, arm by arm. The policy uses
+    # stored * scale + offset, each one number for all or one for each; so degrees become radians.
     "proprio": ("observation/joints", "observation/state[7]"),
     "proprio_scale": 1.0,
+    "proprio_offset": 0.0,
     "action": "action",
     "action_scale": 1.0,
+    "action_offset": 0.0,
     # sar: a step's action follows its observation, as RLDS has it; ars: it led to it.
     "alignment": "sar",
     "success": "",  # key of the episode's success, such as episode_metadata/success; "": all

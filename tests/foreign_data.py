@@ -112,6 +112,7 @@ def key_map(path, with_actions, **changes):
         keys |= {
             "proprio": ("observation/joint_degrees", "observation/state[7]"),
             "proprio_scale": opening,
+            "proprio_offset": (*[0.0] * 7, 1.0),
             "action": ("action/joints", "action/grip"),
             "action_scale": degrees,
         }

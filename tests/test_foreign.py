@@ -60,8 +60,8 @@ def test_resampling_keeps_straight_lines_and_turns():
     at = Resampler(13, 30.0, 12.0)
     then = np.arange(5) / 12.0
     np.testing.assert_allclose(at.continuous(t[:, None])[:, 0], then)
-    turning = Rotation.from_euler("z", 2.0 * t).as_matrix()
-    expected = Rotation.from_euler("z", 2.0 * then).as_matrix()
+    turning = Rotation.from_euler("z", 2.0 * t[:, None]).as_matrix()
+    expected = Rotation.from_euler("z", 2.0 * then[:, None]).as_matrix()
     np.testing.assert_allclose(at.rotations(turning), expected, atol=1e-9)
     np.testing.assert_array_equal(at.nearest(np.arange(13)), [0, 3, 5, 8, 10])
     # Steps 0 to 2.5: the last command before 2.5 is that of step 2; before 5 that of step 4.

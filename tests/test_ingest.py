@@ -61,6 +61,7 @@ def test_what_comes_in_is_what_was_meant(make, kind):
         np.testing.assert_allclose(pose[:, 6:9], matrix[..., 1], atol=1e-5)
         np.testing.assert_allclose(pose[:, 9], true["opening"], atol=1e-5)
         np.testing.assert_allclose(episode.steps["proprio"][:, :7], true["joints"], atol=1e-5)
+        np.testing.assert_allclose(episode.steps["proprio"][:, 7], true["opening"], atol=1e-5)
         np.testing.assert_allclose(episode.steps["action"][:-1, :7], true["joints"][1:], atol=1e-5)
     assert read(config, "handheld")[0].steps.keys() == set(found[0].steps) - {"action", "proprio"}
     # Step 8 of 24 x 32 pixels: the middle 24 columns, of which the square fills 4 to 11.

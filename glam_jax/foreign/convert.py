@@ -116,10 +116,14 @@ def _columns(values: np.ndarray, expected: int) -> np.ndarray:
 
 def _scaled(raw: dict, keys: KeyMap, role: str, width: int, resample) -> np.ndarray:
     """Joined, resampled and scaled numbers of a role, (T', width) float32."""
-    texts, scale = getattr(keys, role), np.asarray(getattr(keys, f"{role}_scale"), np.float64)
-    with _naming(", ".join(texts)):
+    linear = {}
+    for name in ("scale", "offset"):
+        linear[name] = np.asarray(getattr(keys, f"{role}_{name}"), np.float64)
+        if len(linear[name]) not in (1, width):
+            raise ValueError(
+                f"{role}_{name} has {len(linear[name])} numbers, expected 1 or {width}"
+            )
+    with _naming(", ".join(getattr(keys, role))):
         joined = np.concatenate([a.reshape(len(a), -1) for a in raw[role]], axis=1)
-        values = _columns(joined, width)
-        if len(scale) not in (1, width):
-            raise ValueError(f"{role}_scale has {len(scale)} numbers, expected 1 or {width}")
-        return (resample(values) * scale).astype(np.float32)
+        values = resample(_columns(joined, width))
+    return (values * linear["scale"] + linear["offset"]).astype(np.float32)

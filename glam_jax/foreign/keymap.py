@@ -56,7 +56,8 @@ class KeyMap:
       base_position (m), base_rotation (quaternion xyzw): the pose's frame in the workspace.
       tool_offset (m): the point between the fingers, seen from the stored pose.
       proprio, action: keys whose numbers are joined, arm by arm; "" for an auxiliary source.
-      proprio_scale, action_scale: factors, one for all numbers or one for each.
+      proprio_scale, proprio_offset, action_scale, action_offset: used is stored * scale + offset;
+        one for all numbers or one for each.
       alignment: "sar", or "ars" where a step stores the action that led to it.
       rate_hz: steps per second as recorded.
       fit: how images that are not square become so: crop, pad or stretch.
@@ -84,8 +85,10 @@ class KeyMap:
     tool_offset: tuple[float, ...] = (0.0, 0.0, 0.0)
     proprio: tuple[str, ...] = ()
     proprio_scale: tuple[float, ...] = (1.0,)
+    proprio_offset: tuple[float, ...] = (0.0,)
     action: tuple[str, ...] = ()
     action_scale: tuple[float, ...] = (1.0,)
+    action_offset: tuple[float, ...] = (0.0,)
     alignment: str = "sar"
     fit: str = "crop"
     success: str = ""
@@ -114,7 +117,7 @@ class KeyMap:
 
 
 _SEVERAL = ("position", "rotation", "gripper", "proprio", "action")
-_NUMBERS = ("proprio_scale", "action_scale")
+_NUMBERS = ("proprio_scale", "proprio_offset", "action_scale", "action_offset")
 _CHOICES = {
     "position_unit": tuple(METRES),
     "angle_unit": ANGLE_UNITS,

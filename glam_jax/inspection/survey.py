@@ -13,8 +13,8 @@ from glam_jax.schema import EE_DIM, VIEWS, Episode, title
 VECTORS = ("ee_pose", "proprio", "action")
 # Mean distance between what actions ask for and what follows, in units of how far the state
 # moves in a step, from which the two have little to do with each other. A controller that lags
-# a few steps behind stays below.
-_DISAGREE = 10.0
+# a few steps behind its targets stays below; no differences at all would be at 1.
+_DISAGREE, _DELTAS_DISAGREE = 10.0, 1.2
 # Mean difference of two sources' average images, of 255, from which the cameras may have moved.
 _CAMERAS_DIFFER = 60.0
 _SHOWN = 3
@@ -130,7 +130,9 @@ def _judge(made: Survey) -> None:
     for view, image in made.mean_images.items():
         if not image.any():
             made.warnings.append(f"{made.folder}: the {view} image is always black")
-    if made.misses and made.misses[0] > _DISAGREE * max(made.misses[1], _CONSTANT):
+    delta = made.recording.about.get("action_kind") == "pose_delta"
+    limit = _DELTAS_DISAGREE if delta else _DISAGREE
+    if made.misses and made.misses[0] > limit * max(made.misses[1], _CONSTANT):
         made.warnings.append(
             f"{made.folder}: actions and motion disagree: they are {made.misses[0]:.3g} apart, "
             f"while a step is {made.misses[1]:.3g}; see action_kind, scale and alignment"
