@@ -133,8 +133,9 @@ class Reader:
     def _steps(self, steps, rlds, tf):
         """The dataset of one episode's wanted arrays, {role/number: array} a step."""
         if not isinstance(steps, tf.data.Dataset):
-            stacked = tf.nest.map_structure(lambda *leaf: np.stack(leaf), *list(steps))
-            steps = tf.data.Dataset.from_tensor_slices(stacked)
+            if not isinstance(steps, Mapping):  # one by one, from ArrayRecord
+                steps = tf.nest.map_structure(lambda *leaf: np.stack(leaf), *list(steps))
+            steps = tf.data.Dataset.from_tensor_slices(steps)
         if rlds.IS_LAST in steps.element_spec:
             steps = rlds.transformations.truncate_after_condition(
                 steps, lambda step: step[rlds.IS_LAST]

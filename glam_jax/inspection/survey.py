@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from glam_jax import episodes as dataset
+from glam_jax.collect import FIRST_SEED
 from glam_jax.inspection import checks
 from glam_jax.recording import DataError, Recording, describe
 from glam_jax.schema import EE_DIM, VIEWS, Episode, title
@@ -78,7 +79,7 @@ def survey(folder: Path) -> Survey:
       DataError: the folder is no dataset, or its own description is damaged.
     """
     recording = describe(folder)
-    rate = recording.about.get("rate_hz")
+    rate = _rate(recording)
     kind = recording.about.get("action_kind", "joint_positions")
     made = Survey(
         folder, recording, rate, {}, 0, {}, [], [], set(), {}, None, errors=[], warnings=[]
@@ -106,6 +107,14 @@ def survey(folder: Path) -> Survey:
         made.misses = tuple(float(np.concatenate(part).mean()) for part in zip(*pairs, strict=True))
     _judge(made)
     return made
+
+
+def _rate(recording: Recording) -> float | None:
+    if recording.source in FIRST_SEED["train"]:
+        from glam_jax.sim.scenes import CONTROL_HZ  # MuJoCo loads only where it is needed
+
+        return float(CONTROL_HZ)
+    return recording.about.get("rate_hz")
 
 
 def _note(made: Survey, episode: Episode, place: str) -> None:
@@ -140,16 +149,15 @@ def _judge(made: Survey) -> None:
 
 
 def compare(surveys: list[Survey]) -> tuple[list[str], list[str]]:
-    """(errors, warnings) of datasets that shall be learned from together."""
-    errors, warnings = [], []
-    first = surveys[0]
-    for other in surveys[1:]:
+    """(errors, warnings) of datasets that can be learned from together: those of one task."""
+    errors, warnings, firsts = [], [], {}
+    for other in surveys:
+        task = (other.recording.task, other.recording.layout.image_size)
+        first = firsts.setdefault(task, other)
         pair = f"{first.name} and {other.name}"
         for what, a, b in (
             ("cameras", sorted(first.cameras), sorted(other.cameras)),
-            ("task", first.recording.task, other.recording.task),
             ("number of arms", first.recording.layout.arms, other.recording.layout.arms),
-            ("image size", first.recording.layout.image_size, other.recording.layout.image_size),
             ("rate", first.rate_hz, other.rate_hz),
         ):
             if a != b:
