@@ -93,6 +93,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
     config.clone = _clone()
     config.evaluate = _evaluate()
     config.replay = _replay()
+    config.audit = _audit()
     if config.scale == "quick":
         _make_quick(config)
     if config.method in TARGET_ONLY:
@@ -236,6 +237,21 @@ def _replay() -> ConfigDict:
     replay.episodes = 20  # held-out episodes of each source
     replay.robot = "target"  # whose actions are carried out: the target itself, or kinova
     return replay
+
+
+def _audit() -> ConfigDict:
+    """Thresholds of the grounding audit; docs/audit.md says what was measured."""
+    audit = ConfigDict()
+    audit.decoded_error_mm = 10.0  # most, on held-out target transitions, mm at the gripper
+    audit.latent_distance = 0.1  # most, energy coefficient of both sources' z, 0 to 1
+    audit.classifier_auc = 0.8  # most, of telling the sources apart from z, 0.5 to 1
+    audit.inside_range = 0.8  # least share of the source's z where the decoder was trained
+    audit.forward_pose = 0.5  # most, forward error over copy baseline, end-effector pose
+    audit.forward_visual = 1.0  # most, the same of the visual feature
+    audit.replay_lower = 0.5  # least, lower 95% Wilson bound of replay success
+    audit.range_quantile = 0.99  # of the decoder's training latents, that bounds its range
+    audit.permutations = 999  # of whole episodes, for the p value
+    return audit
 
 
 def _make_quick(config: ConfigDict) -> None:

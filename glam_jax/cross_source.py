@@ -32,6 +32,21 @@ def decoded_actions(
     return per_episode[-len(heldout[source]) :]
 
 
+def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
+    """The world model of a run, which must decode actions; `use` completes "... to USE".
+
+    Raises:
+      WorkdirError: the run's method has no world model or none that decodes actions. Else see
+        `borrow.load`.
+    """
+    config = workdir.config()
+    kind = pretrain.world_model_of(config.method)
+    if kind is None or not kind.decodes:
+        lacks = "no world model" if kind is None else "no action decoder in its world model"
+        raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to {use}")
+    return borrow.load(config, experiment.layout_of(config), workdir)
+
+
 def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True) -> dict:
     """Replays the held-out episodes of every source of a run; returns what replay.json now holds.
 
@@ -49,12 +64,8 @@ def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True
     """
     config = workdir.config()
     experiment.check_simulated(config)
-    kind = pretrain.world_model_of(config.method)
-    if kind is None or not kind.decodes:
-        lacks = "no world model" if kind is None else "no action decoder in its world model"
-        raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to replay with")
     robot = experiment.replay_robot(config, robot)
-    world_model = borrow.load(config, experiment.layout_of(config), workdir)
+    world_model = load_decoding(workdir, "replay with")
     heldout = experiment.read_heldout(config, config.replay.episodes)
     env = simulation.make_env(config.task, robot, config.image_size)
     file = workdir.path / REPLAY

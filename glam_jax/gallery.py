@@ -8,7 +8,7 @@ Each PNG is one demonstration of the scripted expert over time: both cameras, RG
 from pathlib import Path
 
 import numpy as np
-from absl import flags
+from absl import flags, logging
 from tqdm import tqdm
 
 from glam_jax import entry
@@ -40,6 +40,7 @@ def sheet(episode: Episode) -> np.ndarray:
 
 def main(_):
     """Draws one sheet for each task and robot."""
+    logging.set_verbosity(logging.WARNING)  # MJX logs every environment
     pairs = [(task, robot) for task in _TASKS.value for robot in ROBOTS]
     for task, robot in tqdm(pairs, unit="sheet"):
         (episode,) = experts.demonstrate(simulation.make_env(task, robot), np.array([_SEED.value]))

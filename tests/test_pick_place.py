@@ -120,15 +120,6 @@ def demonstrations(request):
     return env, demonstrated.demonstrations("pick_place", request.param)
 
 
-def test_the_expert_succeeds(demonstrations):
-    _, trajectories = demonstrations
-    assert np.mean([t.success[-1] for t in trajectories]) >= 0.95
-
-
-def test_recorded_actions_replayed_open_loop_succeed():
-    assert demonstrated.replayed_rate("pick_place", "kinova_real") >= 0.95
-
-
 def test_demonstrations_end_with_the_cube_in_a_bowl_that_stands(demonstrations):
     env, trajectories = demonstrations
     block, floor = (env.mj_model.geom(name).id for name in ("cube", "bowl"))

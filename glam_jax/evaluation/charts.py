@@ -89,7 +89,7 @@ def grouped_bars(
     panel.set_xticks(np.arange(len(groups)), groups)
     _rates(panel, axis)
     figure.legend(loc="outside upper center", ncols=min(len(series) + marked, 5), fontsize=7)
-    return _save(path, figure)
+    return save_figure(path, figure)
 
 
 def curves(
@@ -133,7 +133,7 @@ def curves(
             panel.grid(alpha=0.3)
         panel.tick_params(labelsize=8)
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2, fontsize=7)
-    return _save(path, figure)
+    return save_figure(path, figure)
 
 
 def _curve(path, panel, label: str, curve: Curve, colour: str):
@@ -164,7 +164,8 @@ def _rates(panel, axis: str) -> None:
     panel.set_axisbelow(True)
 
 
-def _save(path: str | os.PathLike, figure: Figure) -> Path:
+def save_figure(path: str | os.PathLike, figure: Figure) -> Path:
+    """Draws a figure and writes it as a PNG, beside and then renamed; returns the path."""
     agg = FigureCanvasAgg(figure)
     agg.draw()
     return canvas.save_png(path, np.asarray(agg.buffer_rgba())[..., :3].copy())

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from glam_jax import schema
-from glam_jax.evaluation import canvas
+from glam_jax.evaluation import canvas, charts
 
 
 def curves(path: str | os.PathLike, metrics: Mapping[str, tuple[Sequence, Sequence]]) -> Path:
@@ -45,9 +44,7 @@ def curves(path: str | os.PathLike, metrics: Mapping[str, tuple[Sequence, Sequen
         panel.grid(alpha=0.3)
     for panel in panels[len(metrics) :]:
         panel.set_axis_off()
-    agg = FigureCanvasAgg(figure)
-    agg.draw()
-    return canvas.save_png(path, np.asarray(agg.buffer_rgba())[..., :3].copy())
+    return charts.save_figure(path, figure)
 
 
 def reconstructions(
@@ -77,6 +74,16 @@ def reconstructions(
     rows = [view for pair in zip(_views(images), _views(decoded), strict=True) for view in pair]
     pictures = np.stack([canvas.enlarge(picture, size) for row in rows for picture in row])
     return canvas.save_png(path, canvas.tile(pictures, columns=len(images)))
+
+
+def strip(path: str | os.PathLike, images: np.ndarray, size: int = 96) -> Path:
+    """Writes a PNG of RGB frames (V * N, H, W, 3) uint8: N in a row, one row for each of V views.
+
+    Raises:
+      ValueError: see `canvas.tile`.
+    """
+    pictures = np.stack([canvas.enlarge(image, size) for image in images])
+    return canvas.save_png(path, canvas.tile(pictures, len(images) // len(schema.VIEWS)))
 
 
 def _views(images: np.ndarray) -> list[np.ndarray]:

@@ -58,6 +58,13 @@ class Glam(GroundedModel, kw_only=True):
         """z_t = mean of q_phi(z_t given x_t, x_t+1), (B, T-1, Z)."""
         return self.infer(self.encode(batch["image"]), batch).mean
 
+    def decoder_inputs(self, batch: dict, key: jax.Array) -> jax.Array:
+        """Samples of the posterior that `action_loss_on` names, (B, T-1, Z)."""
+        if self.action_loss_on == "idm":
+            return self.infer(self.encode(batch["image"]), batch).sample(key)
+        q_eta = self.action_encoder(batch["proprio"][:, :-1], batch["action"][:, :-1])
+        return q_eta.sample(key)
+
     def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Terms of J_H + J_T + C_KL; see `LatentActionModel.loss`."""
         key_phi, key_eta, key_image = jax.random.split(key, 3)

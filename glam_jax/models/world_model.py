@@ -22,8 +22,9 @@ MODALITIES = ("rgb", "mask")
 class LatentActionModel(nn.Module, kw_only=True):
     """Base of the world models, which add an inverse dynamics model `idm` and their own terms.
 
-    Verbs: `loss` (training terms) and `label` (z of a transition); `GroundedModel` adds `decode`
-    (robot action of z).
+    Verbs: `loss` (training terms), `label` (z of a transition) and `forward_errors` (how well z
+    predicts it); `GroundedModel` adds `decode` (robot action of z) and `decoder_inputs` (what
+    that is trained on).
 
     Attributes:
       modality: "rgb" or "mask"; what the images hold and how they are reconstructed.
@@ -103,6 +104,18 @@ class LatentActionModel(nn.Module, kw_only=True):
         ee_copy = batch["ee_step"] * batch["ee_step_scale"]
         return {"copy_y": squared(y_next - y), "copy_ee": squared(ee_copy)}
 
+    def forward_errors(self, batch: dict) -> dict[str, jax.Array]:
+        """Squared errors of x_t+1 predicted from x_t and its own label, each (B, T-1).
+
+        `forward_y` and `forward_ee` as the forward terms of `loss`, without noise in z, beside
+        their copy baselines `copy_y` and `copy_ee`.
+        """
+        y_BxTxY = self.encode(batch["image"])
+        y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
+        forward_y, forward_ee = self.forward_terms(y, y_next, batch, self.label(batch))
+        copy = self.copy_baseline(y, y_next, batch)
+        return {"forward_y": forward_y, "forward_ee": forward_ee, **copy}
+
     def image_term(self, image_BxTxHxWxC, y_BxTxY, key) -> jax.Array:
         """Reconstruction error summed over pixels, (B,): squared, or cross-entropy.
 
@@ -141,6 +154,14 @@ class GroundedModel(LatentActionModel, kw_only=True):
     def decode(self, z: jax.Array) -> jax.Array:
         """Normalised robot action of a latent, (..., Z) -> (..., A)."""
         return self.action_decoder(z)
+
+    def decoder_inputs(self, batch: dict, key: jax.Array) -> jax.Array:
+        """Latents of target transitions as the action decoder meets them in training.
+
+        (B, T-1, Z); by default the labels, which `key` does not change.
+        """
+        del key
+        return self.label(batch)
 
 
 def check_choice(name: str, value: str, known: Sequence[str]) -> None:

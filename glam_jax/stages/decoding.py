@@ -33,9 +33,11 @@ def action_rms(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.mean(jnp.square(decoded - recorded), axis=-1, keepdims=True))
 
 
-def measure_of(config: ConfigDict) -> tuple[str, Callable]:
-    """(name, distance) by which a run's decoded actions are measured: `ee_mm` or `action_rms`."""
-    return ("action_rms", action_rms) if "own" in config else ("ee_mm", ee_distance_mm)
+def measure_of(config: ConfigDict | None) -> tuple[str, Callable]:
+    """(name, distance) by which a run's decoded actions are measured: `ee_mm`, or `action_rms` on
+    own data."""
+    own = config is not None and "own" in config
+    return ("action_rms", action_rms) if own else ("ee_mm", ee_distance_mm)
 
 
 def summary(distances: list[np.ndarray], name: str) -> dict[str, float]:

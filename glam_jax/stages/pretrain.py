@@ -52,6 +52,23 @@ class WorldModel:
 
         return jax.jit(decode)
 
+    @functools.cached_property
+    def _forward(self):
+        def errors(params, batch, stats):
+            rows = inputs.windows(batch, stats)
+            found = self.model.apply(params, rows, method="forward_errors")
+            return {name: value[:, 0] for name, value in found.items()}
+
+        return jax.jit(errors)
+
+    @functools.cached_property
+    def _decoder_inputs(self):
+        def draw(params, batch, key, stats):
+            rows = inputs.windows(batch, stats)
+            return self.model.apply(params, rows, key, method="decoder_inputs")[:, 0]
+
+        return jax.jit(draw)
+
     @property
     def decodes(self) -> bool:
         """Whether it has an action decoder."""
@@ -63,30 +80,66 @@ class WorldModel:
         found = [(self._label(self.params, b, self.stats), b["real"] > 0) for b in batches]
         return np.concatenate([np.asarray(z)[real] for z, real in found])
 
+    def forward_errors(self, store: Store) -> dict[str, np.ndarray]:
+        """How well each transition of a store is predicted from its own latent, in order, (n,).
+
+        `forward_y` and `forward_ee` are the squared errors of the visual feature and of the pose,
+        `copy_y` and `copy_ee` what they would be if nothing moved; see
+        `LatentActionModel.forward_errors`.
+        """
+        found = []
+        for batch in pipeline.transition_batches(store, LABEL_BATCH, self.model.modality):
+            errors = self._forward(self.params, batch, self.stats)
+            found.append({k: np.asarray(v)[batch["real"] > 0] for k, v in errors.items()})
+        return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+
+    def decoder_inputs(self, target: Store, seed: int = 0) -> np.ndarray:
+        """Latents that the action decoder is trained on, (n, Z): of target transitions, in order.
+
+        GLAM's are samples of the action encoder's posterior, drawn anew from `seed`; CLAM's are
+        its labels.
+
+        Raises:
+          ValueError: as `decode`, and for a store with auxiliary episodes, which have no actions.
+        """
+        self._check_decodes()
+        if len(target.lengths) > target.targets:
+            raise ValueError("decoder_inputs: the store has auxiliary episodes; expected none")
+        key, found = jax.random.key(seed), []
+        batches = pipeline.transition_batches(target, LABEL_BATCH, self.model.modality)
+        for index, batch in enumerate(batches):
+            drawn = jax.random.fold_in(key, index)
+            z = self._decoder_inputs(self.params, batch, drawn, self.stats)
+            found.append(np.asarray(z)[batch["real"] > 0])
+        return np.concatenate(found)
+
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Robot actions of latents, (n, Z) -> (n, A), in rad and gripper command.
 
         Raises:
           ValueError: this world model has no action decoder.
         """
+        self._check_decodes()
+        padded = np.concatenate([z, np.zeros((-len(z) % LABEL_BATCH, z.shape[1]), z.dtype)])
+        rows = padded.reshape(-1, LABEL_BATCH, z.shape[1])
+        actions = [np.asarray(self._decode(self.params, row, self.stats)) for row in rows]
+        return np.concatenate(actions)[: len(z)]
+
+    def _check_decodes(self) -> None:
         if not self.decodes:
             raise ValueError(
                 f"{type(self.model).__name__} learns no robot actions in stage 1: "
                 "its latents are decoded by stage 2's policy alone"
             )
-        padded = np.concatenate([z, np.zeros((-len(z) % LABEL_BATCH, z.shape[1]), z.dtype)])
-        rows = padded.reshape(-1, LABEL_BATCH, z.shape[1])
-        actions = [np.asarray(self._decode(self.params, row, self.stats)) for row in rows]
-        return np.concatenate(actions)[: len(z)]
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images (N, H, W, C) through encoder and decoder, float in [0, 1]."""
         out = self.model.apply(self.params, jnp.asarray(images)[:, None], method="reconstruct")
         return np.asarray(out[:, 0])
 
-    def decoded_error(self, heldout: Store, config: ConfigDict) -> dict[str, float]:
+    def decoded_error(self, heldout: Store, config: ConfigDict | None = None) -> dict[str, float]:
         """Error of decoded actions on the transitions of held-out target episodes, measured as
-        `decoding.measure_of` says for the config.
+        `decoding.measure_of` says for the config; of the simulated arm without one.
 
         Raises:
           ValueError: as `decode`.
