@@ -1,5 +1,6 @@
 """The configuration of a run on data that someone recorded; see configs/own_data.py."""
 
+import dataclasses
 import sys
 
 from ml_collections import ConfigDict
@@ -55,8 +56,9 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     config.image_size = own["image_size"]
     names = ("joins_target", "arms", "arm_proprio", "arm_action", "action_kind", "rate_hz")
     config.own = ConfigDict({name: own[name] for name in names})
-    # Each key map is a config of its own, so that a flag can set any of its keys.
-    config.own.sources = ConfigDict(own["sources"])
+    # Every key of a key map is there, so that a flag can set any of them.
+    maps = {name: keymap.read(name, s, own["arms"]) for name, s in own["sources"].items()}
+    config.own.sources = ConfigDict({name: dataclasses.asdict(keys) for name, keys in maps.items()})
     return config.lock()
 
 

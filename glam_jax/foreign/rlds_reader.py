@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from glam_jax.foreign.keymap import KeyMap, Selector
 from glam_jax.recording import DataError
 
-_BATCH = 64  # steps that rlds shifts at a time
+_BATCH = 16  # steps that rlds shifts at a time
 
 
 class _Absent(types.ModuleType):
