@@ -27,8 +27,8 @@ TINY = {
         "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,
         "width": 16, "decoder_layers": 2, "chunk": 4,
     },
-    "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4},
-    "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4},
+    "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+    "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
 }  # fmt: skip
 
 
