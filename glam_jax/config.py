@@ -29,13 +29,13 @@ TARGETS = {
 ARMS = {task: 2 if task == "stack_three" else 1 for task in TARGETS}
 
 
-def parse_argument(argument: str) -> dict[str, str]:
+def parse_argument(argument: str, defaults: dict[str, str] = DEFAULTS) -> dict[str, str]:
     """`method=NAME,scale=NAME` to a dict, with defaults for what is not said.
 
     Raises:
       ValueError: an unknown key, method or scale; names the known ones.
     """
-    chosen = dict(DEFAULTS)
+    chosen = dict(defaults)
     for part in filter(None, (argument or "").split(",")):
         key, _, value = part.partition("=")
         known = {"method": METHODS, "scale": SCALES}.get(key)
@@ -68,7 +68,11 @@ def make(task: str, argument: str = "") -> ConfigDict:
     """
     if task not in TARGETS:
         raise ValueError(f"unknown task {task!r}; known: {', '.join(TARGETS)}")
-    chosen = parse_argument(argument)
+    return assemble(task, parse_argument(argument), _data(TARGETS[task]), ARMS[task]).lock()
+
+
+def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:
+    """The config of a task on given data, not locked; `chosen` as of `parse_argument`."""
     config = ConfigDict()
     config.task = task
     config.method = chosen["method"]
@@ -77,8 +81,8 @@ def make(task: str, argument: str = "") -> ConfigDict:
     config.image_size = 64  # side of the square images, pixels
     config.world_model_from = ""  # run whose world model to use, seen from this run's folder
 
-    config.data = _data(TARGETS[task])
-    config.world_model = _world_model(config.method, ARMS[task])
+    config.data = data
+    config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain(config.method)
     config.policy = _policy()
     config.clone = _clone()
@@ -95,7 +99,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
         config.pretrain.target_share = config.clone.target_share = 1.0
     if config.method == "mip":
         config.clone.weights.action = 0.0  # its labels are the actions
-    return config.lock()
+    return config
 
 
 def _data(target: str) -> ConfigDict:
@@ -259,7 +263,8 @@ def _audit() -> ConfigDict:
 
 def _make_quick(config: ConfigDict) -> None:
     """Minutes on two CPU cores: fewer episodes, shorter training."""
-    config.data.auxiliary.umi = 300
+    if "umi" in config.data.auxiliary:
+        config.data.auxiliary.umi = 300
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200
     config.clone.steps = 900

@@ -59,9 +59,11 @@ def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True
 
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
+      DataError: see `experiment.check_simulated`.
       ValueError: see `experiment.replay_robot`. Else see `borrow.load`.
     """
     config = workdir.config()
+    experiment.check_simulated(config)
     robot = experiment.replay_robot(config, robot)
     world_model = load_decoding(workdir, "replay with")
     heldout = experiment.read_heldout(config, config.replay.episodes)

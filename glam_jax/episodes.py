@@ -280,6 +280,19 @@ def stream(
 
 
 def _decode(directory: Path, split: str, recording: Recording, indices) -> Iterator[Episode]:
+    for found in _each(directory, split, recording, indices):
+        if isinstance(found, DataError):
+            raise found
+        yield found
+
+
+def each(directory: str | Path, split: str, recording: Recording) -> Iterator[Episode | DataError]:
+    """Every episode of a split, or in its place what is wrong with it."""
+    number = count(directory, recording)[split]
+    return _each(Path(directory), split, recording, range(number))
+
+
+def _each(directory, split, recording, indices) -> Iterator[Episode | DataError]:
     builder = _open(directory, recording)
     # The arrays of a whole episode are joined from raw bytes at once: several times faster
     # than letting TFDS decode step by step.
@@ -293,8 +306,12 @@ def _decode(directory: Path, split: str, recording: Recording, indices) -> Itera
             if example["episode_metadata"]["seed"] is None:  # a shard cut short reads as empty
                 raise EOFError("the record is empty")
         except Exception as error:  # ArrayRecord's errors have no common type
-            raise DataError(f"{place}: damaged or half-written ({error})") from error
-        yield _episode(example, recording, place)
+            yield DataError(f"{place}: damaged or half-written ({error})")
+            continue
+        try:
+            yield _episode(example, recording, place)
+        except DataError as error:
+            yield error
 
 
 def count(directory: str | Path, recording: Recording) -> dict[str, int]:

@@ -25,6 +25,7 @@ def main(_):
     logging.set_verbosity(logging.WARNING)
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
+    experiment.check_simulated(config)
     act, params = clone.load(config, experiment.layout_of(config), workdir.policy)
     film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
     result = experiment.evaluate(config, act, params, _TRIALS.value, film)

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import borrow, collect, contact_sheet, normalize, recording
+from glam_jax import borrow, collect, contact_sheet, normalize, own, recording
 from glam_jax import episodes as dataset
 from glam_jax.evaluation import intervals, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
@@ -49,6 +49,8 @@ class Data:
 
 def layout_of(config: ConfigDict) -> Layout:
     """The arrays of the run's target source."""
+    if own.is_own(config):
+        return own.aim(config).layout
     return simulation.make_env(config.task, config.data.target, config.image_size).layout
 
 
@@ -59,6 +61,8 @@ def sources(config: ConfigDict) -> dict[str, int]:
       ValueError: a source that is not known, a target without robot actions, or one that is
         its own auxiliary source.
     """
+    if own.is_own(config):
+        return own.sources(config)
     target, auxiliary = config.data.target, config.data.auxiliary
     used = {source: auxiliary[source] for source in sorted(auxiliary) if auxiliary[source]}
     for source in (target, *auxiliary):
@@ -94,20 +98,39 @@ def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
 
 def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
     """Episodes of a source from the data root; see `episodes.read` for what it raises."""
-    layout = simulation.make_env(config.task, source, config.image_size).layout
-    kind = recording.Recording(config.task, source, layout)
+    if own.is_own(config):
+        kind = own.recording_of(config, source)
+    else:
+        layout = simulation.make_env(config.task, source, config.image_size).layout
+        kind = recording.Recording(config.task, source, layout)
     return dataset.read(dataset.dataset_path(config.data.root, kind), split, kind, count)
 
 
 def gather(config: ConfigDict) -> Data:
-    """Records what is missing of the data, and reads it.
+    """Records or converts what is missing of the data, and reads it.
 
     Raises:
       ValueError: see `sources`.
-      DataError: see `collect.collect` and `episodes.read`.
+      DataError: see `collect.collect`, `own.ingest` and `episodes.read`.
     """
     train = {}
     for source, count in sources(config).items():
+        _provide(config, source, count)
+        train[source] = read_split(config, source, "train", count)
+    heldout = read_heldout(config, config.data.heldout_episodes)
+    of_target = own.targets(config) if own.is_own(config) else [config.data.target]
+    order = [*of_target, *(source for source in train if source not in of_target)]
+    target = [episode for source in of_target for episode in train[source]]
+    auxiliary = [episode for source in order[len(of_target) :] for episode in train[source]]
+    weights = own.episode_weights(config, {source: len(train[source]) for source in order})
+    store = Store(target, auxiliary, weights=weights)
+    return Data(store, normalize.statistics(target, auxiliary), heldout)
+
+
+def _provide(config: ConfigDict, source: str, count: int) -> None:
+    if own.is_own(config):
+        own.ingest(config, source, count)
+    else:
         collect.collect(
             config.task,
             source,
@@ -116,11 +139,6 @@ def gather(config: ConfigDict) -> Data:
             config.image_size,
             config.data.root,
         )
-        train[source] = read_split(config, source, "train", count)
-    heldout = read_heldout(config, config.data.heldout_episodes)
-    target, *auxiliary = train.values()
-    auxiliary = [episode for episodes in auxiliary for episode in episodes]
-    return Data(Store(target, auxiliary), normalize.statistics(target, auxiliary), heldout)
 
 
 def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
@@ -128,8 +146,21 @@ def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
     return {source: read_split(config, source, "heldout", count) for source in sources(config)}
 
 
+def check_simulated(config: ConfigDict) -> None:
+    """Raises DataError for a run on own data, whose robot is not simulated here."""
+    if own.is_own(config):
+        raise recording.DataError(
+            f"task {config.task} was learned from own data; there is no simulation of it"
+        )
+
+
 def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
-    """Closed-loop trials from the fixed unseen starts."""
+    """Closed-loop trials from the fixed unseen starts.
+
+    Raises:
+      DataError: see `check_simulated`.
+    """
+    check_simulated(config)
     env = simulation.make_env(config.task, config.data.target, config.image_size)
     seeds = np.arange(config.evaluate.first_seed, config.evaluate.first_seed + trials)
     with tqdm(total=trials, desc="evaluating", unit="trial") as bar:
@@ -214,7 +245,7 @@ def run_stage1(config: ConfigDict, path: str | Path) -> None:
     workdir = Workdir(path)
     data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
-    error = world_model.ee_error_mm(data.heldout_store(config.data.target))
+    error = world_model.decoded_error(data.heldout_store(config.data.target), config)
     found = describe(config, workdir) | {"decoded_error": {"stage1": error}}
     if hosts.is_leader():
         writer.write_json(workdir.path / STAGE1, found)
@@ -259,7 +290,7 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
                 else np.load(workdir.labels)
             )
         if world_model.decodes:
-            errors["stage1"] = world_model.ee_error_mm(heldout)
+            errors["stage1"] = world_model.decoded_error(heldout, config)
         if leads:
             _draw_reconstructions(world_model, heldout, workdir)
 
@@ -268,21 +299,27 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
     with workdir.timed("clone"):
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)
-    errors["stage2"] = clone.ee_error_mm(act, params, heldout, config.policy.chunk)
+    errors["stage2"] = clone.decoded_error(act, params, heldout, config)
     if not leads:
         return None
     _draw_curves(workdir)
 
     # ------------------------------------------------------------- evaluation
+    measured = {} if own.is_own(config) else _evaluate(config, act, params, workdir)
+    results = describe(config, workdir) | measured | {"decoded_error": errors}
+    workdir.finish(results)
+    return results
+
+
+def _evaluate(config: ConfigDict, act, params, workdir: Workdir) -> dict:
+    """Measures the policy in simulation and films it."""
     with workdir.timed("evaluate"):
         result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
         measured = measure(config, result)
     if config.evaluate.film:
         env = simulation.make_env(config.task, config.data.target, config.image_size)
         video.rollout_video(workdir.path / "rollouts.mp4", env, result)
-    results = describe(config, workdir) | measured | {"decoded_error": errors}
-    workdir.finish(results)
-    return results
+    return measured
 
 
 def describe(config: ConfigDict, workdir: Workdir) -> dict:
@@ -333,17 +370,22 @@ def _draw_reconstructions(world_model: pretrain.WorldModel, store: Store, workdi
 
 def table(results: dict) -> str:
     """The results as a small table for the terminal."""
-    rate = f"{results['successes']}/{results['trials']} = {results['success_rate']:.0%}"
-    interval = f"95% interval {results['wilson_low']:.0%} to {results['wilson_high']:.0%}"
-    # A score that no trial has is null in results.json.
-    smooth = {k: results[f"{k}_smoothness"] or float("nan") for k in ("jerk", "fft")}
-    rows = {
-        "run": "{task} by {target}, {method}, {scale}, seed {seed}".format(**results),
-        "success": f"{rate}, {interval}",
-        "smoothness": f"jerk {smooth['jerk']:.2f}, fft {smooth['fft']:.3f}",
-    }
+    rows = {"run": "{task} by {target}, {method}, {scale}, seed {seed}".format(**results)}
+    if "successes" in results:
+        rate = f"{results['successes']}/{results['trials']} = {results['success_rate']:.0%}"
+        interval = f"95% interval {results['wilson_low']:.0%} to {results['wilson_high']:.0%}"
+        # A score that no trial has is null in results.json.
+        smooth = {k: results[f"{k}_smoothness"] or float("nan") for k in ("jerk", "fft")}
+        rows["success"] = f"{rate}, {interval}"
+        rows["smoothness"] = f"jerk {smooth['jerk']:.2f}, fft {smooth['fft']:.3f}"
+    else:
+        rows["success"] = "not measured: the robot is not simulated here"
     for stage, error in results["decoded_error"].items():
-        rows[f"{stage} error"] = f"{error['heldout_ee_mm']:.1f} mm at the gripper, held out"
+        if "heldout_ee_mm" in error:
+            found = f"{error['heldout_ee_mm']:.1f} mm at the gripper"
+        else:
+            found = f"{error['heldout_action_rms']:.4g} a number of the action, r.m.s."
+        rows[f"{stage} error"] = f"{found}, held out"
     rows["minutes"] = ", ".join(
         f"{stage} {seconds / 60:.1f}" for stage, seconds in results["seconds"].items()
     )

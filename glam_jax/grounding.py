@@ -120,7 +120,7 @@ def measure(
         z_source=z_source,
         z_target=z_target,
         decoder_range=known,
-        decoded_error=world_model.ee_error_mm(Store(heldout, (), seen)),
+        decoded_error=world_model.decoded_error(Store(heldout, (), seen)),
         latent_distance=energy.coefficient,
         p_value=energy.p_value,
         classifier_auc=separability(white_source, white_target),

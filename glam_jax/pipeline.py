@@ -132,10 +132,14 @@ class Feed:
         # have to draw alike.
         key = jax.random.fold_in(jax.random.key(self._seed, impl="threefry2x32"), step)
         drawn, rows = [], []
-        for i, (kind, starts) in enumerate(sorted(candidates.items())):
+        for i, (kind, (starts, cumulative)) in enumerate(sorted(candidates.items())):
             rows.append(np.flatnonzero(self._is_target == (kind == "target")))
-            shape = (len(rows[-1]),)
-            index = jax.random.randint(jax.random.fold_in(key, i), shape, 0, len(starts))
+            shape, own_key = (len(rows[-1]),), jax.random.fold_in(key, i)
+            if cumulative is None:
+                index = jax.random.randint(own_key, shape, 0, len(starts))
+            else:
+                index = jnp.searchsorted(cumulative, jax.random.uniform(own_key, shape), "right")
+                index = jnp.minimum(index, len(starts) - 1)
             drawn.append(starts[index])
         return jnp.concatenate(drawn)[np.argsort(np.concatenate(rows))]
 
@@ -167,7 +171,8 @@ def _host_device():
         return jax.local_devices()[0]
 
 
-def _candidates(store: Store, following: int, kind: str, share: float) -> np.ndarray:
+def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
+    """Frames that a kind's rows may start at, and their cumulative probabilities, if unequal."""
     target = kind == "target"
     lengths = store.lengths[: store.targets] if target else store.lengths[store.targets :]
     if not len(lengths):
@@ -178,13 +183,14 @@ def _candidates(store: Store, following: int, kind: str, share: float) -> np.nda
             f"{kind} episode {index} has {lengths[index]} frames, fewer than a window's "
             f"{following + 1}; {int(short.sum())} of {len(lengths)} are too short"
         )
-    return store.starts_of(following, target)
+    return store.starts_of(following, target), store.cumulative_of(following, target)
 
 
 class WindowFeed(Feed):
     """Stage 1 batches of windows (`schema.window_batch_shapes`).
 
-    Every window of every episode of a kind of source is equally likely.
+    Every window of every episode of a kind of source is equally likely, or as the store's
+    weights say.
 
     Args:
       store: the data.

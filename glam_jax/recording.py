@@ -1,7 +1,9 @@
 """What one dataset holds, and the check that an episode is what it should be."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +16,15 @@ class DataError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-    """What one dataset holds: a task, a source and the layout of their arrays."""
+    """What one dataset holds: a task, a source and the layout of their arrays.
+
+    `about` is more that is stored with the dataset: plain values, as JSON would give them back.
+    """
 
     task: str
     source: str
     layout: Layout
+    about: dict = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -34,7 +40,32 @@ class Recording:
             "source": self.source,
             "image_size": self.layout.image_size,
             "arms": self.layout.arms,
-        }
+        } | self.about
+
+
+def describe(directory: str | Path) -> Recording:
+    """What a folder says that it holds.
+
+    Raises:
+      DataError: it holds no dataset of this project.
+    """
+    directory = Path(directory)
+    try:
+        found = json.loads((directory / "metadata.json").read_text())
+        names = json.loads((directory / "features.json").read_text())
+        layout = Layout(
+            found["arms"],
+            found["image_size"],
+            has_actions='"action"' in json.dumps(names),
+            **{key: found[key] for key in ("arm_proprio", "arm_action") if key in found},
+        )
+        about = {k: v for k, v in found.items() if k not in Recording("", "", layout).metadata}
+        return Recording(found["task"], found["source"], layout, about)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{directory}: no dataset of this project ({type(error).__name__}: {error}); a foreign "
+            "one is converted first, see glam_jax.ingest"
+        ) from error
 
 
 def check_episode(episode: Episode, recording: Recording, place: str) -> None:

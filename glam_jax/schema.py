@@ -48,11 +48,15 @@ class Layout:
       arms: number of arms, 1 or 2.
       image_size: side of the square images in pixels.
       has_actions: True for a target source (`action` and `proprio` are present).
+      arm_proprio, arm_action: numbers an arm of `proprio` and `action`; a robot other than the
+        simulated one may have its own.
     """
 
     arms: int
     image_size: int
     has_actions: bool
+    arm_proprio: int = PROPRIO_DIM
+    arm_action: int = ACTION_DIM
 
     @property
     def ee_dim(self) -> int:
@@ -60,11 +64,11 @@ class Layout:
 
     @property
     def proprio_dim(self) -> int:
-        return PROPRIO_DIM * self.arms
+        return self.arm_proprio * self.arms
 
     @property
     def action_dim(self) -> int:
-        return ACTION_DIM * self.arms
+        return self.arm_action * self.arms
 
     def step_arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Name -> (shape of one step, dtype), in the order in which they are stored."""

@@ -26,6 +26,8 @@ class Store:
         of the frame's episode starts.
       starts, lengths: (M,) first frame and number of frames of each episode.
       targets: number of target episodes; they come first.
+      weights: (M,) how likely a window of each episode is drawn, relative to the others of its
+        kind; None if all are as likely.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Store:
         target: Sequence[Episode],
         auxiliary: Sequence[Episode] = (),
         modalities: Sequence[str] = MODALITIES,
+        weights: Sequence[float] | None = None,
     ):
         """Copies the episodes; each image is held once.
 
@@ -49,8 +52,10 @@ class Store:
         check_together(episodes)
         first = target[0].steps
         size, arms = first["image_front"].shape[1], first["ee_pose"].shape[1] // EE_DIM
-        self.layout = Layout(arms=arms, image_size=size, has_actions=True)
+        widths = {f"arm_{name}": first[name].shape[1] // arms for name in TARGET_ONLY}
+        self.layout = Layout(arms=arms, image_size=size, has_actions=True, **widths)
         self.targets = len(target)
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
         self.lengths = np.array([len(e) for e in episodes], np.int32)
         self.starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         last = self.starts + self.lengths - 2
@@ -89,6 +94,14 @@ class Store:
             for start, length in zip(self.starts[chosen], self.lengths[chosen], strict=True)
         ]
         return np.concatenate([np.zeros(0, np.int32), *ranges])
+
+    def cumulative_of(self, following: int, target: bool) -> np.ndarray | None:
+        """Cumulative probabilities (n,) of the frames of `starts_of`; None if all are equal."""
+        if self.weights is None:
+            return None
+        chosen = slice(None, self.targets) if target else slice(self.targets, None)
+        each = np.repeat(self.weights[chosen], self.lengths[chosen] - following)
+        return (np.cumsum(each) / each.sum()).astype(np.float32)
 
     def transition_frames(self) -> np.ndarray:
         """Frames (n,) at which transitions start, in order: the order of latents."""

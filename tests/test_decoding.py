@@ -43,7 +43,7 @@ def test_each_arm_has_its_own_distance():
 
 
 def test_summary_pools_all_distances():
-    found = decoding.summary([np.array([[0.0], [10.0]]), np.array([[20.0]])], "heldout")
+    found = decoding.summary([np.array([[0.0], [10.0]]), np.array([[20.0]])], "heldout_ee_mm")
     assert set(found) == {"heldout_ee_mm", "heldout_ee_mm_p95"}
     np.testing.assert_allclose(found["heldout_ee_mm"], 10.0)
     np.testing.assert_allclose(found["heldout_ee_mm_p95"], 19.0)

@@ -27,14 +27,15 @@ ALLOWED = {
 }
 DATA_MODULES = {
     *("normalize", "episodes", "pipeline"),  # and what they are made of
-    *("store", "recording", "parts", "contact_sheet"),
+    *("store", "recording", "parts", "contact_sheet", "foreign"),
 }
 
 # Library -> the modules, or folders of modules, that may import it.
 DOORS = {
     "mujoco": {"sim"},
-    "tensorflow_datasets": {"episodes"},
-    "tensorflow": {"episodes"},
+    "tensorflow_datasets": {"episodes", "foreign/rlds_reader"},
+    "tensorflow": {"episodes", "foreign/rlds_reader"},
+    "rlds": {"foreign/rlds_reader"},
     "orbax": {"runtime/checkpoint"},
     "pickle": {"runtime/pth"},  # which admits tensors only
     "gymnasium": {"sim/vector_env"},

@@ -52,6 +52,23 @@ def assert_same(one, other):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
+@pytest.mark.parametrize("resident", [True, False])
+def test_weights_say_how_often_windows_are_drawn(resident):
+    episodes = [traced(LAYOUT, 6, 0), traced(LAYOUT, 6, 1)]
+    auxiliary = [traced(AUXILIARY, n, 10 + i) for i, n in enumerate((7, 5, 9))]
+    weighted = pipeline.Store(episodes, auxiliary, weights=(1, 1, 3, 0, 1))
+    batch = batch_of(windows(weighted, resident, batch=4000), 0)
+    first = batch["ee_pose"][:, 0, 0] // 100
+    share = {number: (first == number).mean() for number in (0, 1, 10, 11, 12)}
+    # Windows of three frames: 5 of weight 3, 3 of weight 0, 7 of weight 1.
+    np.testing.assert_allclose([share[0], share[1]], 0.25, atol=0.04)
+    np.testing.assert_allclose(share[10], 0.5 * 15 / 22, atol=0.04)
+    np.testing.assert_allclose(share[12], 0.5 * 7 / 22, atol=0.04)
+    assert share[11] == 0
+    plain = pipeline.Store(episodes, auxiliary)
+    assert plain.weights is None and plain.cumulative_of(2, True) is None
+
+
 def test_store_keeps_every_frame_once_and_aligned(store):
     assert store.arrays["rgb"].shape == (32, 4, 4, 6) and store.arrays["rgb"].dtype == np.uint8
     assert store.arrays["rgb"].ctypes.data % 64 == 0

@@ -64,7 +64,7 @@ def test_lapa_logs_its_codes_and_decodes_nothing(trained):
     codebook = np.asarray(model.params["params"]["codebook"])
     distance = np.abs(labels.reshape(-1, 4, 1, 1) - codebook).max(axis=-1)
     assert labels.shape == (44, 4) and not distance.min(axis=-1).any()
-    for ask in (lambda: model.decode(labels), lambda: model.ee_error_mm(heldout)):
+    for ask in (lambda: model.decode(labels), lambda: model.decoded_error(heldout, made)):
         with pytest.raises(ValueError, match="Lapa learns no robot actions in stage 1"):
             ask()
 

@@ -105,24 +105,22 @@ def _jitted(act):
     return jax.jit(act)
 
 
-def ee_error_mm(act, params: dict, heldout: Store, chunk: int) -> dict[str, float]:
-    """Decoded end-effector error of predicted chunks on held-out episodes, first and last step.
-
-    Args:
-      act, params: see `make_act`.
-      heldout: target episodes. chunk: K.
+def decoded_error(act, params: dict, heldout: Store, config: ConfigDict) -> dict[str, float]:
+    """Error of predicted chunks on held-out target episodes, first and last step, measured as
+    `decoding.measure_of` says for the config; `act` and `params` are those of `make_act`.
     """
+    (name, measure), chunk = decoding.measure_of(config), config.policy.chunk
     no_labels = np.zeros((len(heldout.transition_frames()), 1), np.float32)
     first, last = [], []
     for batch in pipeline.chunk_batches(heldout, no_labels, EVALUATION_BATCH, chunk):
         seen = {k: batch[k] for k in ("image", "ee_pose", "proprio", "is_target")}
         actions = _jitted(act)(params, seen, None)
-        distance = np.asarray(decoding.ee_distance_mm(actions, batch["action"]))
+        distance = np.asarray(measure(actions, batch["action"]))
         counts = batch["real"][:, None] * batch["valid"] > 0
         first.append(distance[counts[:, 0], 0])
         last.append(distance[counts[:, -1], -1])
-    near = decoding.summary(first, "heldout")
-    return near | decoding.summary(last, "heldout_chunk_end")
+    near = decoding.summary(first, f"heldout_{name}")
+    return near | decoding.summary(last, f"heldout_chunk_end_{name}")
 
 
 def clone(
@@ -160,8 +158,8 @@ def clone(
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         pretrained=lambda params: dinov2.with_weights(params, config),
-        evaluate=lambda step, state: ee_error_mm(
-            act, {"params": state.ema, "stats": stats}, heldout, chunk
+        evaluate=lambda step, state: decoded_error(
+            act, {"params": state.ema, "stats": stats}, heldout, config
         ),
         stats=stats,
         metadata={"label_dim": labels.shape[1]},

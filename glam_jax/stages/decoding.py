@@ -1,8 +1,11 @@
-"""How far decoded actions lie from recorded ones, measured at the gripper."""
+"""How far decoded actions lie from recorded ones, at the gripper where it is known how."""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from glam_jax.schema import ACTION_DIM
 from glam_jax.sim import kinematics
@@ -21,10 +24,23 @@ def ee_distance_mm(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
     return distance.reshape(*decoded.shape[:-1], -1)
 
 
+@jax.jit
+def action_rms(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
+    """Root mean square over the numbers of an action, (..., A), (..., A) -> (..., 1).
+
+    In the action's own units; for robots whose kinematics are not known here.
+    """
+    return jnp.sqrt(jnp.mean(jnp.square(decoded - recorded), axis=-1, keepdims=True))
+
+
+def measure_of(config: ConfigDict | None) -> tuple[str, Callable]:
+    """(name, distance) by which a run's decoded actions are measured: `ee_mm`, or `action_rms` on
+    own data."""
+    own = config is not None and "own" in config
+    return ("action_rms", action_rms) if own else ("ee_mm", ee_distance_mm)
+
+
 def summary(distances: list[np.ndarray], name: str) -> dict[str, float]:
-    """Mean and 95th percentile of distances in mm, as scalars to log."""
+    """Mean and 95th percentile of distances, as scalars to log."""
     flat = np.concatenate([np.ravel(d) for d in distances])
-    return {
-        f"{name}_ee_mm": float(flat.mean()),
-        f"{name}_ee_mm_p95": float(np.quantile(flat, 0.95)),
-    }
+    return {name: float(flat.mean()), f"{name}_p95": float(np.quantile(flat, 0.95))}

@@ -137,15 +137,17 @@ class WorldModel:
         out = self.model.apply(self.params, jnp.asarray(images)[:, None], method="reconstruct")
         return np.asarray(out[:, 0])
 
-    def ee_error_mm(self, heldout: Store) -> dict[str, float]:
-        """Decoded end-effector error on the transitions of held-out target episodes.
+    def decoded_error(self, heldout: Store, config: ConfigDict | None = None) -> dict[str, float]:
+        """Error of decoded actions on the transitions of held-out target episodes, measured as
+        `decoding.measure_of` says for the config; of the simulated arm without one.
 
         Raises:
           ValueError: as `decode`.
         """
         decoded = self.decode(self.label(heldout))
-        distance = decoding.ee_distance_mm(decoded, heldout.transition_actions())
-        return decoding.summary([np.asarray(distance)], "heldout")
+        name, distance = decoding.measure_of(config)
+        found = distance(decoded, heldout.transition_actions())
+        return decoding.summary([np.asarray(found)], f"heldout_{name}")
 
 
 def world_model_of(method: str) -> type[LatentActionModel] | None:
@@ -244,7 +246,7 @@ def pretrain(
     def evaluate(step: int, state) -> dict[str, float]:
         if not labeller.decodes:
             return {}
-        return _with_params(labeller, state.ema).ee_error_mm(heldout)
+        return _with_params(labeller, state.ema).decoded_error(heldout, config)
 
     ema = training.train(
         "stage 1, world model",

@@ -1,0 +1,91 @@
+"""Your own recordings: any RLDS datasets, described by a key map for each.
+
+    python -m glam_jax.ingest --config=configs/own_data.py      # convert, once
+    python -m glam_jax.inspect runs/data/my_task_my_arm_64px    # look at what came in
+    python -m glam_jax.train --config=configs/own_data.py       # world model and policy
+
+Copy this file and change it. Values can be set by flags too: --config.own.sources.my_arm.path=...
+"""
+
+from glam_jax import own_config
+
+# The target: the robot that the policy is for. Keys are paths inside a step; [i] and [from:to]
+# pick numbers. With two arms, position, rotation and gripper have one key for each: ("a", "b").
+MY_ARM = {
+    "path": "~/tensorflow_datasets/my_arm/1.0.0",  # has dataset_info.json; TFRecord or ArrayRecord
+    "split": "train",
+    "heldout_split": "",  # "": the last episodes of `split` are kept apart
+    "rate_hz": 10.0,  # as recorded; resampled to `rate_hz` below
+    # The two cameras, the same placement in all sources. "": there was none, it stays black.
+    "views": {"front": "observation/image", "overhead": "observation/image_overhead"},
+    # For the methods on masks (glam_o, ...); any number above 0 is on the objects. "": none.
+    "masks": {"front": "", "overhead": ""},
+    "fit": "crop",  # images that are not square: crop, pad or stretch
+    # End-effector pose: of the same point between the fingers, in one frame, for all sources.
+    "position": "observation/state[0:3]",
+    "position_unit": "m",  # m, cm or mm
+    "rotation": "observation/state[3:7]",
+    # quaternion_xyzw, quaternion_wxyz, rotation_vector, 6d (first two columns), 6d_rows, matrix,
+    # euler_xyz (fixed axes, first x) or euler_ZYX (moving axes, first Z), in any order of axes.
+    "rotation_form": "quaternion_xyzw",
+    "angle_unit": "rad",  # rad or deg, of Euler angles and rotation vectors
+    "gripper": "observation/state[7]",
+    "gripper_closed": 0.0,  # stored value when closed ...
+    "gripper_open": 1.0,  # ... and when fully open
+    # Where the frame of the stored pose is in the workspace, and where the point between the
+    # fingers is, seen from the stored pose.
+    "base_position": (0.0, 0.0, 0.0),  # m
+    "base_rotation": (0.0, 0.0, 0.0, 1.0),  # quaternion xyzw
+    "tool_offset": (0.0, 0.0, 0.0),  # m
+    # Joint state and action: keys whose numbers are joined, arm by arm. The policy uses
+    # stored * scale + offset, each one number for all or one for each; so degrees become radians.
+    "proprio": ("observation/joints", "observation/state[7]"),
+    "proprio_scale": 1.0,
+    "proprio_offset": 0.0,
+    "action": "action",
+    "action_scale": 1.0,
+    "action_offset": 0.0,
+    # sar: a step's action follows its observation, as RLDS has it; ars: it led to it.
+    "alignment": "sar",
+    "success": "",  # key of the episode's success, such as episode_metadata/success; "": all
+    "cameras": "table 1",  # a name; only sources with the same one are trained together
+    "weight": 1.0,  # how likely a window is, relative to other sources of its kind
+}
+
+# An auxiliary source: no robot actions, so neither `proprio` nor `action`. Keys that are not
+# given have the values above as their defaults.
+MY_HANDHELD = {
+    "path": "~/tensorflow_datasets/my_handheld/1.0.0",
+    "rate_hz": 30.0,
+    "views": {"front": "observation/front", "overhead": "observation/top"},
+    "position": "observation/pose[0:3]",
+    "rotation": "observation/pose[3:6]",
+    "rotation_form": "euler_xyz",
+    "gripper": "observation/width",
+    "gripper_closed": 0.0,
+    "gripper_open": 0.085,
+    "cameras": "table 1",
+}
+
+OWN = {
+    "target": "my_arm",
+    "target_episodes": 100,  # used for training
+    "auxiliary": {"my_handheld": 400},  # source -> episodes, used without actions
+    "joins_target": (),  # those of `auxiliary` that are target data too, with their actions
+    "heldout_episodes": 10,  # of each source, never trained on
+    "arms": 1,
+    "arm_proprio": 8,  # numbers an arm of `proprio`
+    "arm_action": 8,  # numbers an arm of `action`
+    # What an action is: joint_positions (targets, in the order of proprio), pose (an arm begins
+    # with a position to go to, m), pose_delta (with a change of position, m; ends with the
+    # gripper), or other. Checks compare it with what the robot then did.
+    "action_kind": "joint_positions",
+    "rate_hz": 10.0,  # at which the policy will act
+    "image_size": 64,  # pixels
+    "sources": {"my_arm": MY_ARM, "my_handheld": MY_HANDHELD},
+}
+
+
+def get_config(argument: str = ""):
+    """`argument`: method=NAME,scale=NAME of `config.METHODS` and `config.SCALES`."""
+    return own_config.on_command_line("my_task", OWN, argument)

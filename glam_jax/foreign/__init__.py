@@ -1,0 +1,1 @@
+"""Datasets that someone else recorded: their key maps, and their conversion to the schema."""

@@ -1,0 +1,195 @@
+"""The key map: where in a foreign dataset each of the schema's arrays is, and in what form."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+
+from glam_jax.foreign import rotations
+from glam_jax.recording import DataError
+from glam_jax.schema import VIEWS
+
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+ANGLE_UNITS = ("rad", "deg")
+FITS = ("crop", "pad", "stretch")
+# RLDS's names: state, action, reward; or the action that led to the state of its step.
+ALIGNMENTS = ("sar", "ars")
+# What an action is, for checks and errors in physical units.
+ACTION_KINDS = ("joint_positions", "pose", "pose_delta", "other")
+
+
+@dataclasses.dataclass(frozen=True)
+class Selector:
+    """A stored array and which of its numbers: `observation/state[0:3]`, `action`, `a/b[7]`."""
+
+    path: str
+    start: int | None = None
+    stop: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Selector":
+        """Raises ValueError for text of another shape."""
+        match = re.fullmatch(r"([^\[\]\s]+)(?:\[(\d+)(?::(\d+))?\])?", text)
+        if not match:
+            raise ValueError(f"{text!r}: expected a key, key[i] or key[from:to]")
+        path, start, stop = match.groups()
+        if start is None:
+            return cls(path)
+        return cls(path, int(start), int(stop) if stop else int(start) + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyMap:
+    """How one source of own data is stored; every field is a key of the config.
+
+    Keys are paths inside a step, `observation/image`; `[i]` or `[from:to]` picks numbers.
+
+    Attributes:
+      path: folder with `dataset_info.json` and `features.json`, or one folder above it.
+      split: whose episodes are trained on. heldout_split: whose are never trained on; "" takes
+        them from the end of `split`.
+      views: view -> key of its images; "" is a camera that was not there, stored as black.
+      masks: view -> key of its masks, any number above 0 on the objects; "" stores zeros.
+      position, rotation, gripper: end-effector pose; with two arms one key for each.
+      rotation_form: see `rotations.FORMS`. position_unit, angle_unit: of the pose.
+      gripper_closed, gripper_open: the stored values at opening 0 and 1.
+      base_position (m), base_rotation (quaternion xyzw): the pose's frame in the workspace.
+      tool_offset (m): the point between the fingers, seen from the stored pose.
+      proprio, action: keys whose numbers are joined, arm by arm; "" for an auxiliary source.
+      proprio_scale, proprio_offset, action_scale, action_offset: used is stored * scale + offset;
+        one for all numbers or one for each.
+      alignment: "sar", or "ars" where a step stores the action that led to it.
+      rate_hz: steps per second as recorded.
+      fit: how images that are not square become so: crop, pad or stretch.
+      success: key of the episode's success, "" where all succeeded.
+      cameras: a name of where the cameras stood; sources that are trained together share it.
+      weight: how often its rows are drawn, relative to other sources of its kind.
+    """
+
+    path: str
+    rate_hz: float
+    views: Mapping[str, str]
+    position: tuple[str, ...]
+    rotation: tuple[str, ...]
+    gripper: tuple[str, ...]
+    rotation_form: str
+    split: str = "train"
+    heldout_split: str = ""
+    masks: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(VIEWS, ""))
+    position_unit: str = "m"
+    angle_unit: str = "rad"
+    gripper_closed: float = 0.0
+    gripper_open: float = 1.0
+    base_position: tuple[float, ...] = (0.0, 0.0, 0.0)
+    base_rotation: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0)
+    tool_offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+    proprio: tuple[str, ...] = ()
+    proprio_scale: tuple[float, ...] = (1.0,)
+    proprio_offset: tuple[float, ...] = (0.0,)
+    action: tuple[str, ...] = ()
+    action_scale: tuple[float, ...] = (1.0,)
+    action_offset: tuple[float, ...] = (0.0,)
+    alignment: str = "sar"
+    fit: str = "crop"
+    success: str = ""
+    cameras: str = "cameras"
+    weight: float = 1.0
+
+    @property
+    def has_actions(self) -> bool:
+        """True for a target source."""
+        return bool(self.action)
+
+    def selectors(self) -> dict[str, list[Selector]]:
+        """What is read of each step: role -> selectors, in order."""
+        roles = {f"image_{view}": (self.views[view],) for view in VIEWS}
+        roles |= {f"mask_{view}": (self.masks[view],) for view in VIEWS}
+        names = ("position", "rotation", "gripper", "proprio", "action")
+        roles |= {name: getattr(self, name) for name in names}
+        found = {role: [Selector.parse(t) for t in texts if t] for role, texts in roles.items()}
+        return {role: selectors for role, selectors in found.items() if selectors}
+
+    def stored_form(self) -> dict:
+        """All that the converted episodes depend on, as plain values, to recognise a change."""
+        plain = dataclasses.asdict(self)
+        del plain["weight"]
+        return plain
+
+
+_SEVERAL = ("position", "rotation", "gripper", "proprio", "action")
+_NUMBERS = ("proprio_scale", "proprio_offset", "action_scale", "action_offset")
+_CHOICES = {
+    "position_unit": tuple(METRES),
+    "angle_unit": ANGLE_UNITS,
+    "fit": FITS,
+    "alignment": ALIGNMENTS,
+}
+_LENGTHS = {"base_position": 3, "base_rotation": 4, "tool_offset": 3}
+
+
+def read(name: str, values: Mapping, arms: int) -> KeyMap:
+    """The key map of a source from its section of the config.
+
+    Args:
+      name: the source's, for messages. values: the section. arms: 1 or 2.
+
+    Raises:
+      DataError: an unknown key (names the nearest), one that is missing, or a wrong value.
+    """
+    place = f"own.sources.{name}"
+    fields = {field.name: field for field in dataclasses.fields(KeyMap)}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise DataError(f"{place}.{key}: no such key{hint}")
+    nothing = dataclasses.MISSING
+    needed = {k for k, f in fields.items() if f.default is nothing and f.default_factory is nothing}
+    if missing := sorted(needed - set(values)):
+        raise DataError(f"{place}: keys {missing} are missing")
+    plain = {key: _plain(key, value) for key, value in values.items()}
+    for key in ("views", "masks"):
+        if key in plain and sorted(plain[key]) != sorted(VIEWS):
+            raise DataError(f"{place}.{key} has {sorted(plain[key])}, expected {sorted(VIEWS)}")
+    try:
+        made = KeyMap(**plain)
+        _check(made, arms)
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from None
+    return made
+
+
+def _plain(key: str, value):
+    """Strings and lists of a config, or of its JSON, as the tuples of `KeyMap`."""
+    if key in _SEVERAL and isinstance(value, str):
+        value = (value,) if value else ()
+    if key in _NUMBERS and isinstance(value, (int, float)):
+        value = (value,)
+    if isinstance(value, Mapping) or hasattr(value, "to_dict"):
+        return dict(value)
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _check(made: KeyMap, arms: int) -> None:
+    """Raises ValueError for values that cannot be."""
+    for key, known in _CHOICES.items():
+        if getattr(made, key) not in known:
+            raise ValueError(f"{key} is {getattr(made, key)!r}, expected {' or '.join(known)}")
+    for key, length in _LENGTHS.items():
+        if len(getattr(made, key)) != length:
+            raise ValueError(f"{key} is {getattr(made, key)}, expected {length} numbers")
+    for key in ("position", "rotation", "gripper"):
+        if len(getattr(made, key)) != arms:
+            raise ValueError(
+                f"{key} has {len(getattr(made, key))} keys, expected {arms}, one an arm"
+            )
+    if bool(made.proprio) != bool(made.action):
+        raise ValueError("proprio and action must both be given (target) or both be empty")
+    if not made.rate_hz > 0 or not made.weight > 0:
+        raise ValueError(f"rate_hz {made.rate_hz} and weight {made.weight} must be above 0")
+    if made.gripper_open == made.gripper_closed:
+        raise ValueError("gripper_open and gripper_closed are equal")
+    if not any(made.views.values()):
+        raise ValueError("views has no key; at least one view is needed")
+    rotations.width(made.rotation_form)
+    made.selectors()

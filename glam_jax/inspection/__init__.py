@@ -1,0 +1,1 @@
+"""What a dataset looks like, and what is wrong with it."""

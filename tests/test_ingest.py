@@ -1,0 +1,143 @@
+"""Foreign RLDS datasets in both file formats become the project's own, number for number."""
+
+import subprocess
+import sys
+
+import foreign_data
+import numpy as np
+import pytest
+
+from glam_jax import episodes as dataset
+from glam_jax import own
+from glam_jax.recording import DataError
+
+FORMATS = ("tfrecord", "array_record")
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """(file format, with actions) -> folder of a foreign dataset."""
+    root = tmp_path_factory.mktemp("foreign")
+    return {
+        (kind, acts): foreign_data.write(root, f"lab_{kind}_{acts}".lower(), acts, kind)
+        for kind in FORMATS
+        for acts in (True, False)
+    }
+
+
+@pytest.fixture
+def make(foreign, tmp_path):
+    """(file format, changes of the arm's key map, changes of the rest) -> config."""
+
+    def make(kind="tfrecord", arm=None, **changes):
+        arm = foreign_data.key_map(foreign[kind, True], True, **(arm or {}))
+        handheld = foreign_data.key_map(foreign[kind, False], False)
+        return foreign_data.config(tmp_path / "data", arm, handheld, **changes)
+
+    return make
+
+
+def read(config, source, split="train"):
+    recording = own.recording_of(config, source)
+    return dataset.read(dataset.dataset_path(config.data.root, recording), split, recording)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_comes_in_is_what_was_meant(make, kind):
+    config = make(kind)
+    for source in ("arm", "handheld"):
+        assert own.ingest(config, source, 4, progress=False)["converted"]
+        assert not own.ingest(config, source, 4, progress=False)["converted"]
+    found = read(config, "arm")
+    assert [e.seed for e in found] == [0, 1, 2, 3]
+    assert [e.success for e in found] == [True, False, True, True]
+    assert [e.seed for e in read(config, "arm", "heldout")] == [4]
+    for index, episode in enumerate(found):
+        true = foreign_data.arrays(index)
+        pose = episode.steps["ee_pose"]
+        np.testing.assert_allclose(pose[:, :3], true["position"], atol=1e-5)
+        matrix = true["rotation"].as_matrix()
+        np.testing.assert_allclose(pose[:, 3:6], matrix[..., 0], atol=1e-5)
+        np.testing.assert_allclose(pose[:, 6:9], matrix[..., 1], atol=1e-5)
+        np.testing.assert_allclose(pose[:, 9], true["opening"], atol=1e-5)
+        np.testing.assert_allclose(episode.steps["proprio"][:, :7], true["joints"], atol=1e-5)
+        np.testing.assert_allclose(episode.steps["proprio"][:, 7], true["opening"], atol=1e-5)
+        np.testing.assert_allclose(episode.steps["action"][:-1, :7], true["joints"][1:], atol=1e-5)
+    assert read(config, "handheld")[0].steps.keys() == set(found[0].steps) - {"action", "proprio"}
+    # Step 8 of 24 x 32 pixels: the middle 24 columns, of which the square fills 4 to 11.
+    image = found[0].steps["image_front"][8]
+    assert image.shape == (16, 16, 3)
+    assert (image[4:7, 4:7] == (250, 200, 10)).all() and (image[10:] == 40).all()
+    assert not found[0].steps["image_overhead"].any()
+
+
+def test_half_the_rate_takes_every_second_step_and_the_last_command(make):
+    config = make(rate_hz=foreign_data.RATE / 2)
+    own.ingest(config, "arm", 4, progress=False)
+    true, found = foreign_data.arrays(0), read(config, "arm")[0].steps
+    assert len(found["ee_pose"]) == 11
+    np.testing.assert_allclose(found["ee_pose"][:, :3], true["position"][::2], atol=1e-5)
+    # The last command before step 2 k + 2 was given at 2 k + 1 and was to be there at 2 k + 2.
+    np.testing.assert_allclose(found["action"][:-1, :7], true["joints"][2::2], atol=1e-5)
+
+
+def test_an_action_stored_with_the_state_it_led_to_is_moved(make):
+    plain, moved = make(), make(arm={"alignment": "ars"})
+    own.ingest(plain, "arm", 4, progress=False)
+    expected = read(plain, "arm")[0].steps
+    own.ingest(moved, "arm", 4, progress=False)
+    found = read(moved, "arm")[0].steps
+    np.testing.assert_array_equal(found["action"], expected["action"][1:])
+    np.testing.assert_array_equal(found["ee_pose"], expected["ee_pose"][:-1])
+
+
+def test_another_key_map_converts_anew(make):
+    own.ingest(make(), "arm", 4, progress=False)
+    config = make(arm={"base_position": (1.0, 0.0, 0.0)})
+    assert own.ingest(config, "arm", 4, progress=False)["converted"]
+    position = foreign_data.arrays(0)["position"] + [1, 0, 0]
+    np.testing.assert_allclose(read(config, "arm")[0].steps["ee_pose"][:, :3], position, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arm", "words"),
+    [
+        ({"path": "/nowhere"}, ("/nowhere", "dataset_info.json")),
+        ({"position": "observation/stat[0:3]"}, ("observation/stat", "observation/state")),
+        ({"position": "observation/state[6:9]"}, ("observation/state", "8 numbers", "[6:9]")),
+        ({"position": "observation/state[0:2]"}, ("episode 0", "2 numbers", "expected 3")),
+        ({"rotation": "observation/state[0:4]"}, ("episode 0", "step 0", "length")),
+        ({"split": "test"}, ("'test'", "train")),
+        ({"action": ("action/joints",)}, ("action/joints", "7 numbers", "expected 8")),
+        ({"success": "good"}, ("good", "episode_metadata/success")),
+    ],
+)
+def test_a_wrong_key_map_is_named(make, arm, words):
+    with pytest.raises(DataError) as error:
+        own.ingest(make(arm=arm), "arm", 4, progress=False)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_nan_is_named_with_episode_and_step(make, tmp_path, kind):
+    def spoil(index, state):
+        if index == 2:
+            state[7, 1] = np.nan
+
+    path = foreign_data.write(tmp_path, "spoilt", True, kind, spoil)
+    with pytest.raises(DataError, match="train episode 2.*step 7: found"):
+        own.ingest(make(arm={"path": str(path)}), "arm", 4, progress=False)
+    assert not list((tmp_path / "data").glob("*"))
+
+
+def test_more_episodes_than_there_are_is_an_error(make):
+    with pytest.raises(DataError, match="5 episodes, 6 are wanted"):
+        own.ingest(make(), "arm", 5, progress=False)
+
+
+def test_tensorflow_loads_on_this_path_only():
+    code = (
+        "import sys; from glam_jax import experiment, ingest, own\n"
+        "assert not {'tensorflow', 'rlds', 'reverb'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,122 @@
+"""A run on own data, from foreign datasets to a policy, through the command that a user types."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import foreign_data
+import numpy as np
+import pytest
+
+from glam_jax import experiment, own
+from glam_jax.recording import DataError
+from glam_jax.stages import clone
+from glam_jax.workdir import Workdir
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).parents[1]
+STEPS = 4
+TINY = {
+    "world_model": {
+        "channels": (4, 4, 4, 4), "visual": 8, "latent": 4, "width": 16, "decoder_layers": 2,
+        "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1,
+    },
+    "policy": {
+        "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,
+        "width": 16, "decoder_layers": 2, "chunk": 4,
+    },
+    "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+    "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(config, run folder, results) of a run with two targets and an auxiliary source.
+
+    The arm's actions are joints alone, 7 numbers, unlike the simulated robot's.
+    """
+    root = tmp_path_factory.mktemp("own")
+    arm = foreign_data.write(root, "arm", True, "tfrecord")
+    hand = foreign_data.write(root, "hand", False, "array_record")
+    joints = {
+        "action": ("action/joints",),
+        "action_scale": float(np.pi / 180),
+        "proprio": ("observation/joint_degrees",),
+        "proprio_scale": float(np.pi / 180),
+        "proprio_offset": 0.0,
+    }
+    keys = foreign_data.key_map(arm, True, **joints)
+    config = foreign_data.config(
+        root / "data",
+        keys,
+        foreign_data.key_map(hand, False),
+        "scale=quick",
+        arm_proprio=7,
+        arm_action=7,
+        auxiliary={"handheld": 4, "again": 2},
+        joins_target=("again",),
+        sources={
+            "arm": keys,
+            "again": keys | {"weight": 3.0},
+            "handheld": foreign_data.key_map(hand, False),
+        },
+    )
+    with config.unlocked():
+        config.update(TINY)
+    return config, root / "run", experiment.run(config, root / "run")
+
+
+def test_a_run_on_own_data_ends_with_a_policy(run):
+    config, folder, results = run
+    assert results["sources"] == {"arm": 4, "again": 2, "handheld": 4}
+    assert "success_rate" not in results and (folder / "sources.png").exists()
+    for stage in ("stage1", "stage2"):
+        assert results["decoded_error"][stage]["heldout_action_rms"] > 0
+    assert "not measured" in experiment.table(results)
+    act, params = clone.load(config, experiment.layout_of(config), folder / "policy")
+    seen = {
+        "image": np.zeros((1, 2, 16, 16, 3), np.uint8),
+        "ee_pose": np.zeros((1, 10), np.float32),
+        "proprio": np.zeros((1, 7), np.float32),
+    }
+    actions = np.asarray(act(params, seen, None))
+    assert actions.shape == (1, 4, 7) and np.isfinite(actions).all()
+
+
+def test_the_joined_source_is_target_data_and_weighted(run):
+    config, _, _ = run
+    store = experiment.gather(config).store
+    assert store.targets == 6 and len(store.lengths) == 10
+    np.testing.assert_array_equal(store.weights, [1] * 4 + [3] * 2 + [1] * 4)
+    assert store.arrays["action"][: store.starts[6]].any()
+    assert not store.arrays["action"][store.starts[6] :].any()
+
+
+def test_what_needs_a_simulation_says_so_in_one_line(run):
+    _, folder, _ = run
+    assert Workdir(folder).config().own.arm_action == 7
+    for module in ("evaluate", "replay"):
+        command = [sys.executable, "-m", f"glam_jax.{module}", f"--workdir={folder}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "error: task reach was learned from own data" in done.stderr
+
+
+def test_a_method_on_masks_without_masks_is_refused(run, tmp_path):
+    config, _, _ = run
+    made = json.loads(config.to_json())["own"]["sources"]
+    other = foreign_data.config(
+        tmp_path, made["arm"], made["handheld"], "method=glam_o", arm_action=7, arm_proprio=7
+    )
+    with pytest.raises(DataError, match="glam_o needs masks; use method=glam"):
+        own.ingest(other, "arm", 4, progress=False)
+
+
+def test_the_example_config_can_be_read_and_names_what_is_missing():
+    command = [sys.executable, "-m", "glam_jax.ingest", "--config=configs/own_data.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "my_arm/1.0.0: no dataset there" in done.stderr
