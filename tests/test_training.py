@@ -10,7 +10,7 @@ from glam_jax.stages import training
 RUN = {
     "steps": 1, "learning_rate": 0.0, "matrix_learning_rate": 0.0, "warmup_steps": 0,
     "weight_decay": 0.0, "clip": 1.0, "ema_decay": 0.5, "log_every": 1, "evaluate_every": 0,
-    "save_every": 0, "steps_per_call": 1,
+    "save_every": 0, "steps_per_call": 1, "accumulate": 1,
 }  # fmt: skip
 
 
