@@ -208,7 +208,7 @@ def _policy() -> ConfigDict:
 
 def _clone() -> ConfigDict:
     run = ConfigDict()
-    run.steps = 1500
+    run.steps = 6000
     run.batch = 128
     run.accumulate = 1
     run.compute = "float32"
