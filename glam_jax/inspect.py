@@ -13,57 +13,10 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from glam_jax.inspection import page, survey, tables
+from glam_jax.inspection import report
 from glam_jax.recording import DataError
 
 _OUT = flags.DEFINE_string("out", "", "The page; default inspection.html in the first DATA.")
-_PRINTED = 20
-
-
-def find(paths: list[Path]) -> list[Path]:
-    """Folders of the datasets in the given folders.
-
-    Raises:
-      DataError: one of them has none.
-    """
-    found = []
-    for path in paths:
-        below = [p.parent for p in sorted(path.glob("*/features.json"))]
-        below += [
-            p.parent
-            for p in sorted(path.glob("*/*/features.json"))
-            if not p.parts[-3].endswith((".writing", ".previous", ".partial"))
-        ]
-        here = [path] if (path / "features.json").is_file() else below
-        if not here:
-            raise DataError(f"{path}: no dataset there, expected features.json in it or below")
-        found += here
-    return found
-
-
-def inspect(paths: list[Path], out: str = "") -> tuple[list[str], list[str]]:
-    """Prints the tables of all datasets and writes the page; returns (errors, warnings).
-
-    Raises:
-      DataError: a folder without a dataset.
-    """
-    surveys = [survey.survey(folder) for folder in find(paths)]
-    errors, warnings = survey.compare(surveys)
-    errors = [text for one in surveys for text in one.errors] + errors
-    warnings = [text for one in surveys for text in one.warnings] + warnings
-    print(tables.text(tables.overview(surveys)))
-    for one in surveys:
-        if one.vectors:
-            print(f"\n{one.name}: {one.folder}\n{tables.text(tables.ranges(one))}")
-    print("\n" + tables.text(tables.cameras(surveys)))
-    for name, texts in (("warning", warnings), ("error", errors)):
-        for text in texts[:_PRINTED]:
-            print(f"{name}: {text}")
-        if len(texts) > _PRINTED:
-            print(f"... and {len(texts) - _PRINTED} more of kind {name}, on the page")
-    written = page.write(out or paths[0] / "inspection.html", surveys, errors, warnings)
-    print(f"{len(errors)} errors, {len(warnings)} warnings. Page: {written}")
-    return errors, warnings
 
 
 def main(arguments: list[str]):
@@ -72,7 +25,7 @@ def main(arguments: list[str]):
     if len(arguments) < 2:
         sys.exit("error: no DATA given; usage: python -m glam_jax.inspect DATA [DATA ...]")
     try:
-        errors, _ = inspect([Path(text).expanduser() for text in arguments[1:]], _OUT.value)
+        errors, _ = report.inspect([Path(text).expanduser() for text in arguments[1:]], _OUT.value)
     except (DataError, OSError) as error:
         sys.exit(f"error: {error}")
     sys.exit(1 if errors else 0)

@@ -9,9 +9,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from glam_jax import episodes as dataset
-from glam_jax import inspect
 from glam_jax.foreign import rotations
-from glam_jax.inspection import checks
+from glam_jax.inspection import checks, report
 from glam_jax.recording import DataError, Recording
 from glam_jax.schema import Episode, Layout, fake_episode
 
@@ -49,7 +48,7 @@ def write(root, kind=None, change=None, **settings):
 def test_sound_sources_pass_and_are_shown(tmp_path, capsys):
     write(tmp_path, recording())
     write(tmp_path, recording("hand", has_actions=False))
-    errors, warnings = inspect.inspect([tmp_path])
+    errors, warnings = report.inspect([tmp_path])
     assert errors == [] and warnings == []
     printed = capsys.readouterr().out
     row = next(line for line in printed.splitlines() if line.startswith("arm ")).split()
@@ -84,7 +83,7 @@ def test_an_error_is_named_with_episode_and_step(tmp_path, monkeypatch, change, 
     with monkeypatch.context() as patch:
         patch.setattr(dataset, "check_episode", lambda *_: None)
         write(tmp_path, change=change)
-    errors, _ = inspect.inspect([tmp_path])
+    errors, _ = report.inspect([tmp_path])
     (error,) = errors
     assert words in error
     assert words.split(":")[0] in (tmp_path / "inspection.html").read_text().replace("&#x27;", "'")
@@ -107,7 +106,7 @@ def freeze(steps):
 )
 def test_an_oddity_is_a_warning(tmp_path, change, words):
     write(tmp_path, change=change)
-    errors, warnings = inspect.inspect([tmp_path])
+    errors, warnings = report.inspect([tmp_path])
     assert errors == [] and len(warnings) == 1
     assert words in warnings[0]
 
@@ -120,7 +119,7 @@ def test_constant_numbers_black_cameras_and_actions_that_disagree_are_warnings(t
         episode.steps["image_overhead"][:] = 0
         episode.steps["action"] *= np.float32(180 / np.pi)
     dataset.write(tmp_path, kind, {"train": made[:1], "heldout": made[1:]})
-    errors, warnings = inspect.inspect([tmp_path])
+    errors, warnings = report.inspect([tmp_path])
     assert errors == [] and len(warnings) == 3
     for words in ("proprio[7] is always 0.25", "overhead image is always black", "disagree"):
         assert any(words in text for text in warnings), (words, warnings)
@@ -129,7 +128,7 @@ def test_constant_numbers_black_cameras_and_actions_that_disagree_are_warnings(t
 def test_cameras_and_rates_that_differ_between_sources_are_errors(tmp_path):
     write(tmp_path, recording())
     write(tmp_path, recording("hand", has_actions=False, rate_hz=30.0), cameras="table 2")
-    errors, _ = inspect.inspect([tmp_path])
+    errors, _ = report.inspect([tmp_path])
     assert len(errors) == 2
     assert "cameras differ" in errors[0] and "table 2" in errors[0]
     assert "rate differ, 10.0 and 30.0" in errors[1]
@@ -157,7 +156,7 @@ def test_actions_are_compared_with_the_motion_that_follows(kind, asked, misses):
 
 def test_a_folder_without_data_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no dataset there"):
-        inspect.inspect([tmp_path])
+        report.inspect([tmp_path])
 
 
 def test_the_command_exits_with_1_on_errors(tmp_path, monkeypatch):

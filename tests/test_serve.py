@@ -11,7 +11,6 @@ import pytest
 import tiny_policy
 
 import glam_jax
-from glam_jax import serve
 from glam_jax.client import PolicyClient
 from glam_jax.serving import settings
 
@@ -61,9 +60,9 @@ def test_what_others_could_reach_is_one_line_without_a_token(folder):
 
 def test_the_token(tmp_path, monkeypatch):
     monkeypatch.delenv("GLAM_JAX_TOKEN", raising=False)
-    assert serve.read_token(None) is None
+    assert settings.read_token(None) is None
     monkeypatch.setenv("GLAM_JAX_TOKEN", "from outside")
-    assert serve.read_token(None) == "from outside"
+    assert settings.read_token(None) == "from outside"
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(settings.SettingsError, match="empty file"):
-        serve.read_token(str(tmp_path / "empty"))
+        settings.read_token(str(tmp_path / "empty"))

@@ -17,7 +17,7 @@ import websockets.sync.client
 from running_server import MAX_BYTES, running
 
 import glam_jax
-from glam_jax import serve
+from glam_jax import service
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
 from glam_jax.serving import settings
 from glam_jax.serving.server import check_exposure
@@ -26,7 +26,7 @@ from glam_jax.serving.server import check_exposure
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory):
     loaded = glam_jax.load_policy(tiny_policy.save(tmp_path_factory.mktemp("run")))
-    serve.warm_up(loaded)
+    service.warm_up(loaded)
     return loaded
 
 
@@ -37,7 +37,7 @@ def make_service(policy):
     def make(**values):
         config = settings.make()
         config.update({"joint_speed": (), **values})
-        return serve.make_service(policy, config)
+        return service.make_service(policy, config)
 
     return make
 

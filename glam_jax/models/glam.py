@@ -61,10 +61,11 @@ class Glam(GroundedModel, kw_only=True):
 
     def decoder_inputs(self, batch: dict, key: jax.Array) -> jax.Array:
         """Samples of the posterior that `action_loss_on` names, (B, T-1, Z)."""
+        row_B = draws.row_numbers(batch, len(batch["image"]))
         if self.action_loss_on == "idm":
-            return self.infer(self.encode(batch["image"]), batch).sample(key)
+            return self.infer(self.encode(batch["image"]), batch).sample(key, row_B)
         q_eta = self.action_encoder(batch["proprio"][:, :-1], batch["action"][:, :-1])
-        return q_eta.sample(key)
+        return q_eta.sample(key, row_B)
 
     def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Terms of J_H + J_T + C_KL; see `LatentActionModel.loss`."""

@@ -5,6 +5,9 @@ served changes nothing of what was trained. Every value is a flag, `--config.joi
 flags can be kept in a file, `--flagfile=our_arm.flags`.
 """
 
+import os
+from pathlib import Path
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -91,3 +94,17 @@ def _per_joint(name: str, given, default: np.ndarray) -> np.ndarray:
     if values.shape != (ACTION_DIM - 1,) or not np.isfinite(values).all():
         raise SettingsError(f"config.{name} is {given}; expected {ACTION_DIM - 1} numbers, or ()")
     return values
+
+
+def read_token(path: str | None) -> str | None:
+    """The token from a file or from the environment, None if there is none.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      SettingsError: the file is empty.
+    """
+    if path is None:
+        return os.environ.get("GLAM_JAX_TOKEN") or None
+    if token := Path(path).read_text().strip():
+        return token
+    raise SettingsError(f"{path}: found an empty file; expected a token")
