@@ -234,7 +234,7 @@ def _evaluate() -> ConfigDict:
     evaluate.trials = 50
     evaluate.first_seed = 1_000_000  # starts that no demonstration had
     evaluate.execute = 20  # actions of a chunk carried out before deciding again, at most K
-    evaluate.batch = 50  # worlds at a time
+    evaluate.batch = 50  # worlds of each device at a time
     evaluate.film = 9  # rollouts in the video
     return evaluate
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import schema
+from glam_jax import experiment, own, schema
 from glam_jax.serving import border
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
@@ -26,7 +26,8 @@ class Policy:
       params: the network's parameters, and the demonstrations' statistics under "stats".
       config: of the run.
       layout: what the arrays look like.
-      action_bounds: lowest and highest action of the robot, each (A,), rad and gripper command.
+      action_bounds: lowest and highest action of the robot, each (A,), rad and gripper command;
+        for own data, whose robot is not known here, those demonstrated.
       control_hz: actions per second.
     """
 
@@ -60,8 +61,8 @@ class Policy:
             `proprio` (S,), as in `schema`; or all with the same leading axis B.
 
         Returns:
-          (K, A) float32, or (B, K, A): per arm seven joint targets (rad) and the gripper command
-          in [0, 1], within the range of the demonstrated actions.
+          (K, A) float32, or (B, K, A), within the range of the demonstrated actions: per arm seven
+          joint targets (rad) and the gripper command in [0, 1], or what own data have.
 
         Raises:
           ObservationError: a name, shape or dtype that is not as expected, or numbers that are
@@ -93,8 +94,13 @@ def load_policy(workdir: str | Path) -> Policy:
     """
     run = Workdir(workdir)
     config = run.config()
-    env = simulation.make_env(config.task, config.data.target, config.image_size)
-    act, params = clone.load(config, env.layout, run.policy)
-    return Policy(
-        act, jax.device_put(params), config, env.layout, env.action_bounds, env.control_hz
-    )
+    layout = experiment.layout_of(config)
+    act, params = clone.load(config, layout, run.policy)
+    if own.is_own(config):
+        shown = params["stats"]["action"]
+        bounds = tuple(np.asarray(shown[edge], np.float32) for edge in ("min", "max"))
+        control_hz = config.own.rate_hz
+    else:
+        env = simulation.make_env(config.task, config.data.target, config.image_size)
+        bounds, control_hz = env.action_bounds, env.control_hz
+    return Policy(act, jax.device_put(params), config, layout, bounds, control_hz)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import schema
+from glam_jax import own, schema
 from glam_jax.policy import Policy
 from glam_jax.serving import border, settings
 from glam_jax.serving.execution import Ensemble, Receding
@@ -17,8 +17,10 @@ def make_service(policy: Policy, config: ConfigDict) -> Service:
     """A policy with all that its sessions need.
 
     Raises:
-      SettingsError: see `settings.limits` and `settings.execute`.
+      SettingsError: the policy's actions are not seven joint targets and a gripper command an
+        arm, which the limits are for. Else see `settings.limits` and `settings.execute`.
     """
+    _check_limitable(policy)
     execute = settings.execute(config, policy.chunk, policy.execute)
     make_execution = functools.partial(Receding, execute)
     if config.mode == "ensemble":
@@ -33,6 +35,19 @@ def make_service(policy: Policy, config: ConfigDict) -> Service:
         forget_s=config.forget_s,
         metadata=_metadata(policy, config, make_execution().execute, limits),
     )
+
+
+def _check_limitable(policy: Policy) -> None:
+    """Speed limits compare commands with measured joints, so both must be laid out alike."""
+    widths = (policy.layout.arm_proprio, policy.layout.arm_action)
+    kind = policy.config.own.action_kind if own.is_own(policy.config) else "joint_positions"
+    if kind != "joint_positions" or widths != (schema.ACTION_DIM, schema.ACTION_DIM):
+        raise settings.SettingsError(
+            f"this policy's proprioception and actions have {widths[0]} and {widths[1]} numbers an "
+            f"arm, actions of kind {kind}; only {schema.ACTION_DIM} and {schema.ACTION_DIM} of "
+            "kind joint_positions can be served within limits. Use glam_jax.load_policy and your "
+            "own limits"
+        )
 
 
 def _metadata(policy: Policy, config: ConfigDict, execute: int, limits) -> dict:

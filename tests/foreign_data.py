@@ -91,10 +91,10 @@ def write(root, name, with_actions, file_format, spoil=None):
     return builder.data_path
 
 
-def key_map(path, with_actions, **changes):
-    """The key map of the dataset."""
+def key_map(folder, with_actions, **changes):
+    """The key map of the dataset in a folder, with changed keys."""
     keys = {
-        "path": str(path),
+        "path": str(folder),
         "rate_hz": RATE,
         "views": {"front": "observation/rgb", "overhead": ""},
         "position": "observation/state[0:3]",

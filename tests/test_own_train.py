@@ -9,9 +9,11 @@ import foreign_data
 import numpy as np
 import pytest
 
-from glam_jax import experiment, own
+import glam_jax
+from glam_jax import experiment, own, service
 from glam_jax.recording import DataError
-from glam_jax.stages import clone
+from glam_jax.serving import settings
+from glam_jax.serving.settings import SettingsError
 from glam_jax.workdir import Workdir
 
 pytestmark = pytest.mark.slow
@@ -76,14 +78,19 @@ def test_a_run_on_own_data_ends_with_a_policy(run):
     for stage in ("stage1", "stage2"):
         assert results["decoded_error"][stage]["heldout_action_rms"] > 0
     assert "not measured" in experiment.table(results)
-    act, params = clone.load(config, experiment.layout_of(config), folder / "policy")
-    seen = {
-        "image": np.zeros((1, 2, 16, 16, 3), np.uint8),
-        "ee_pose": np.zeros((1, 10), np.float32),
-        "proprio": np.zeros((1, 7), np.float32),
-    }
-    actions = np.asarray(act(params, seen, None))
-    assert actions.shape == (1, 4, 7) and np.isfinite(actions).all()
+
+
+def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
+    config, folder, _ = run
+    policy = glam_jax.load_policy(folder)
+    assert policy.control_hz == config.own.rate_hz
+    spec = policy.observation_spec.items()
+    actions = policy({name: np.zeros(shape, dtype) for name, (shape, dtype) in spec})
+    low, high = policy.action_bounds
+    assert actions.shape == (4, 7) and low.shape == (7,)
+    assert (actions >= low).all() and (actions <= high).all()
+    with pytest.raises(SettingsError, match="have 7 and 7 numbers an arm"):
+        service.make_service(policy, settings.make())
 
 
 def test_the_joined_source_is_target_data_and_weighted(run):

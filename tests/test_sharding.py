@@ -64,6 +64,14 @@ def test_curves_and_parameters_are_those_of_one_device(learnt, place, stage):
         np.testing.assert_allclose(found[name], value, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("place", ["four", "two_by_two"])
+def test_what_becomes_of_a_world_does_not_depend_on_the_devices(learnt, place):
+    names = [name for name in learnt["one"] if name.startswith("rollout")]
+    assert len(names) == 6 and np.ptp(learnt["one"]["rollout_actions"]) > 0.5
+    for name in names:
+        np.testing.assert_array_equal(learnt[place][name], learnt["one"][name], err_msg=name)
+
+
 @pytest.fixture(scope="module", params=[tiny.stage1, tiny.stage2])
 def stage(request):
     return request.param(tiny.settings(), *tiny.data())

@@ -1,4 +1,4 @@
-"""Both stages for some steps on all devices of all hosts, as a program for test_sharding.
+"""Both stages for some steps, and rollouts, on all devices of all hosts; for test_sharding.
 
     python tests/train_sharded.py OUT [COORDINATOR PROCESSES PROCESS]
 
@@ -8,9 +8,12 @@ Process 0 writes what was learnt to OUT, a .npz: curves, final parameters, rows 
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from point_world import PointWorld
 
 from glam_jax import config, normalize, pipeline, schema
+from glam_jax.evaluation.rollout import rollout
 from glam_jax.runtime import hosts, loop, optim
 from glam_jax.stages import clone, pretrain
 from glam_jax.store import Store
@@ -91,6 +94,22 @@ def train(name, run, loss, feed, params) -> dict[str, np.ndarray]:
     return found | {f"{name}_curves": np.array(kept.rows)}
 
 
+def roll() -> dict[str, np.ndarray]:
+    """What a random policy does in 9 worlds, 2 of each device at a time."""
+    seeds = np.arange(9)
+    found = rollout(PointWorld(), wander, np.float32(1.0), seeds, execute=3, batch=2, film=3)
+    record = ("success", "steps", "ee_position", "actions")
+    sight = {f"rollout_{name}": value for name, value in found.sight._asdict().items()}
+    del sight["rollout_draw"]
+    return sight | {f"rollout_{name}": getattr(found, name) for name in record}
+
+
+def wander(params, observation, keys):
+    """Random places, the same for a chunk."""
+    place = jax.vmap(lambda key: jax.random.uniform(key, (1, 8)))(keys)
+    return params * jnp.repeat(place, 3, axis=1)
+
+
 def main(out: str, *member: str) -> None:
     if member:
         coordinator, processes, process = member
@@ -99,6 +118,7 @@ def main(out: str, *member: str) -> None:
     found = train("stage1", made.pretrain, *stage1(made, store, stats))
     found |= train("stage2", made.clone, *stage2(made, store, stats))
     if hosts.is_leader():
+        found |= roll()
         np.savez(out, devices=jax.device_count(), hosts=jax.process_count(), **found)
 
 

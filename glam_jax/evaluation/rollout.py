@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax import schema
+from glam_jax.runtime import sharding
 from glam_jax.sim.env import Env, Sight, simulation_options
 
 # Keeps the policy's random numbers apart from those that place the scene.
@@ -90,7 +91,7 @@ def rollout(
       seeds: N episode seeds; equal seeds are equal starts.
       execute: actions of a chunk carried out at each decision, 1 to K.
       horizon: control steps T; the env's own if None.
-      batch: worlds simulated at a time; all N if None.
+      batch: worlds that each of this host's devices simulates at a time; None shares all out.
       bounds: lowest and highest action, each (A,); None leaves the policy's actions alone.
       film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
@@ -172,22 +173,23 @@ def run_batches(
     """Runs N worlds in batches of one size and joins what they recorded.
 
     Args:
-      run: maps a batch of each array to a record, arrays (B, at least T, ...) on the device.
+      run: maps a batch of each array to a record, arrays (B, at least T, ...) on the devices;
+        see `sharding.over_worlds`.
       arrays: arguments (N, ...) of `run`, the seeds first. The last batch is filled up with
         repetitions of the last world, whose records are dropped.
       horizon: T, steps kept of each record.
-      batch: B, or None for all at once.
+      batch: worlds of each device at a time, or None for all at once.
       film: worlds whose sight is kept.
       progress: called with the number of worlds just finished.
 
     Raises:
       ValueError: if `batch` is not positive.
     """
-    total = len(arrays[0])
-    batch = total if batch is None else batch
+    total, devices = len(arrays[0]), jax.local_device_count()
+    batch = -(-total // devices) if batch is None else batch
     if batch < 1:
         raise ValueError(f"batch is {batch}; expected at least 1 world")
-    parts = []
+    batch, parts = batch * devices, []
     for start in range(0, total, batch):
         count = min(batch, total - start)
         rows = np.minimum(np.arange(start, start + batch), total - 1)
@@ -239,7 +241,7 @@ def _compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callabl
         _, records = jax.lax.scan(decide, jax.vmap(env.reset)(keys), jnp.arange(decisions))
         return jax.tree.map(_join_decisions, records)
 
-    return jax.jit(run, compiler_options=simulation_options())
+    return sharding.over_worlds(run, 3, simulation_options())
 
 
 def _join_decisions(record: jax.Array) -> jax.Array:

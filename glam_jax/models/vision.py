@@ -18,9 +18,10 @@ DTYPES = ("float32", "bfloat16")
 class SmallEncoder(nn.Module):
     """A small image encoder to train from scratch: (B, H, W, 3) uint8 -> (B, features).
 
-    Patches of 4 x 4 pixels, a 3 x 3 convolution, a convolution that halves, ReLU between; then
-    both where each channel fires, its expected position in [-1, 1]^2 under a softmax over the
-    image (Finn et al., 2016), and the whole map through one Linear.
+    Patches of 4 x 4 pixels, a 3 x 3 convolution, a convolution that halves, ReLU after each; then
+    through one Linear the whole of the last map, and where each channel of the last two fires,
+    `centre_of_mass`. That tells places better from few pictures than the spatial softmax of
+    Finn et al. (2016): docs/lifting.md.
 
     Attributes:
       channels: of the three convolutions.
@@ -34,24 +35,24 @@ class SmallEncoder(nn.Module):
         patch, local, last = self.channels
         x = image_BxHxWx3.astype(jnp.float32) / 255.0 - 0.5
         x = nn.relu(nn.Dense(patch)(patches(x, 4)))
-        x = nn.relu(nn.Conv(local, (3, 3))(x))
-        x = HalvingConv(last)(x)
-        where = spatial_softmax(x, self.temperature())
-        what = nn.relu(x).reshape(x.shape[0], -1)
-        return nn.Dense(self.features)(jnp.concatenate([where, what], axis=-1))
-
-    def temperature(self) -> jax.Array:
-        return jnp.exp(self.param("log_temperature", nn.initializers.zeros, ()))
+        fine = nn.relu(nn.Conv(local, (3, 3))(x))
+        coarse = nn.relu(HalvingConv(last)(fine))
+        where = [centre_of_mass(fine), centre_of_mass(coarse)]
+        what = coarse.reshape(coarse.shape[0], -1)
+        return nn.Dense(self.features)(jnp.concatenate([*where, what], axis=-1))
 
 
-def spatial_softmax(x_BxHxWxC: jax.Array, temperature: jax.Array) -> jax.Array:
-    """Expected image position of each channel, (B, H, W, C) -> (B, 2 C), in [-1, 1]."""
-    b, h, w, c = x_BxHxWxC.shape
-    weight = jax.nn.softmax(x_BxHxWxC.reshape(b, h * w, c) / temperature, axis=1)
-    weight = weight.reshape(b, h, w, c)
-    across = jnp.einsum("bhwc,w->bc", weight, jnp.linspace(-1.0, 1.0, w))
-    down = jnp.einsum("bhwc,h->bc", weight, jnp.linspace(-1.0, 1.0, h))
-    return jnp.concatenate([across, down], axis=-1)
+def centre_of_mass(x_BxHxWxC: jax.Array) -> jax.Array:
+    """Where each channel's mass lies, (B, H, W, C), at least 0 -> (B, 2 C) in [-1, 1].
+
+    sum_p x_p p / sum_p x_p over the image positions p; the middle for a channel that is 0.
+    """
+    _, h, w, _ = x_BxHxWxC.shape
+    mass = x_BxHxWxC + 1e-4
+    total = mass.sum(axis=(1, 2))
+    across = jnp.einsum("bhwc,w->bc", mass, jnp.linspace(-1.0, 1.0, w))
+    down = jnp.einsum("bhwc,h->bc", mass, jnp.linspace(-1.0, 1.0, h))
+    return jnp.concatenate([across / total, down / total], axis=-1)
 
 
 class TwoViewEncoder(nn.Module):

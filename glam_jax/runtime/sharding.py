@@ -2,10 +2,12 @@
 
 The mesh has one axis, "data". `over_devices` maps the per-device train step over it from outside:
 every device holds the whole state, assembles and differentiates its own rows, and the mean over
-"data" makes gradients and metrics those of the whole batch. With one device nothing is mapped.
+"data" makes gradients and metrics those of the whole batch. `over_worlds` does the same for
+simulation, which needs no mean. With one device nothing is mapped.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -113,6 +115,41 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
         check_vma=False,
     )
     return mapped, _PlacedFeed(feed, mesh)
+
+
+def over_worlds(function: Callable, shared: int, options: dict) -> Callable:
+    """A function of many worlds, jitted and mapped over this host's devices.
+
+    Each device runs the program that a single one would, on its own worlds: what becomes of a
+    world does not depend on how many devices there are, as long as each has as many worlds.
+
+    Args:
+      function: its first `shared` arguments are the same for all worlds; arrays of the others
+        and of what it returns have a first axis of worlds.
+      options: of the compiler.
+    """
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return jax.jit(function, compiler_options=options)
+    mesh = Mesh(np.array(devices), (AXIS,))
+    whole, split = _sharding(mesh, False), _sharding(mesh, True)
+
+    @functools.partial(jax.jit, compiler_options=options)
+    def mapped(same, worlds):
+        call = jax.shard_map(
+            lambda same, worlds: function(*same, *worlds),
+            mesh=mesh,
+            in_specs=(whole.spec, split.spec),
+            out_specs=split.spec,
+            check_vma=False,
+        )
+        return call(same, worlds)
+
+    def run(*arguments):
+        same = jax.device_put(arguments[:shared], whole)
+        return mapped(same, jax.device_put(arguments[shared:], split))
+
+    return run
 
 
 def compiled_together(call: Any) -> Any:

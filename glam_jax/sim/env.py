@@ -22,7 +22,7 @@ from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
-SIMULATOR_VERSION = f"glam_jax simulation 3, mujoco-mjx {mujoco.__version__}"
+SIMULATOR_VERSION = f"glam_jax simulation 4, mujoco-mjx {mujoco.__version__}"
 
 
 class Sight(NamedTuple):
@@ -92,7 +92,9 @@ class Env:
         self.horizon, self.plan_steps = task.horizon + waits, task.plan_steps + waits
         self.layout = schema.Layout(task.arms, image_size, robot.has_actions)
         self.action_dim = robot.action_dim * task.arms
-        self.mj_model = scenes.build(robot, task.objects, task.arms, task.contact_limits)
+        self.mj_model = scenes.build(
+            robot, task.objects, task.arms, task.cameras, task.contact_limits
+        )
         self._model = mjx.put_model(self.mj_model)
         self._prefixes = tuple(f"arm{arm}_" for arm in range(task.arms))
         model, joints = self.mj_model, len(robot.joints)

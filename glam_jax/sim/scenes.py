@@ -109,24 +109,21 @@ class ContactLimits:
     points: int
 
 
-# Tight on the workspace, and so far away that a cube spans about as many pixels wherever it
-# lies. Overhead looks down at 60 degrees from the front: straight down, hand and arm would
-# hide the object for most of an episode.
-_ONE_ARM = {
+# Front and overhead camera of a task, the same for every robot: tight on its workspace, and so
+# far away that a cube spans about as many pixels wherever it lies. Overhead looks down at 60
+# degrees from the front: straight down, hand and arm would hide the object for most of an episode.
+NEAR = {  # 52 cm wide
     "front": Camera((1.76, 0.0, 0.70), (0.46, 0.0, 0.175), 21.0),
     "overhead": Camera((1.16, 0.0, 1.34), (0.46, 0.0, 0.13), 21.0),
 }
-# 60 cm wide instead of 52, for what two arms share. From twice as far, the cube that lies
-# farthest still spans 5 pixels of 64.
-_TWO_ARMS = {
+SHARED = {  # 60 cm, for what two arms share
     "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.22), 12.2),
     "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.24), 12.2),
 }
-
-
-def cameras(arms: int) -> dict[str, Camera]:
-    """The fixed cameras of scenes with so many arms, the same for every robot."""
-    return {1: _ONE_ARM, 2: _TWO_ARMS}[arms]
+WIDE = {  # 80 cm, for all that one arm reaches before it
+    "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.18), 16.3),
+    "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.13), 16.3),
+}
 
 
 def bases(arms: int) -> np.ndarray:
@@ -136,7 +133,11 @@ def bases(arms: int) -> np.ndarray:
 
 
 def build(
-    robot: Robot, objects: tuple[Thing, ...], arms: int = 1, limits: ContactLimits | None = None
+    robot: Robot,
+    objects: tuple[Thing, ...],
+    arms: int = 1,
+    cameras: dict[str, Camera] = NEAR,
+    limits: ContactLimits | None = None,
 ) -> mujoco.MjModel:
     """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
 
@@ -171,7 +172,7 @@ def build(
         if realism:
             sliding, *rest = geom.friction
             geom.friction = (sliding * realism.dynamic.friction, *rest)
-    for name, camera in cameras(arms).items():
+    for name, camera in cameras.items():
         if realism:
             visual = realism.visual
             camera = camera.moved(visual.camera_position[name], visual.camera_target[name])

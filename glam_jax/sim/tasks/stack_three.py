@@ -124,6 +124,7 @@ STACK_THREE = Task(
     horizon=420,
     plan=plan,
     plan_steps=350,
+    cameras=scenes.SHARED,
     # Both hands hold a cube (16 points, 4 pairs) and all cubes lie on something (12 points).
     contact_limits=scenes.ContactLimits(pairs=8, points=32),
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim.scenes import ContactLimits, Thing
+from glam_jax.sim.scenes import NEAR, Camera, ContactLimits, Thing
 from glam_jax.sim.tasks.path import Path
 
 PLACEMENTS = 32  # draws of a start until objects lie clear of each other
@@ -59,6 +59,7 @@ class Task:
       horizon: most control steps of an episode.
       plan: (key, `Start`, steps) -> `Path` of the expert's hands, varied by the key.
       plan_steps: control steps of a plan; every expert is done before.
+      cameras: view -> camera; what it sees should be little more than the workspace.
       contact_limits: of the simulation, if all contacts at once are too many to solve for.
     """
 
@@ -71,6 +72,7 @@ class Task:
     horizon: int
     plan: Callable[[jax.Array, Start, int], Path]
     plan_steps: int
+    cameras: dict[str, Camera] = dataclasses.field(default_factory=lambda: NEAR)
     contact_limits: ContactLimits | None = None
 
 
