@@ -1,14 +1,14 @@
-"""Shared by all tests: the CPU, one compilation cache for the session, seeded fixtures."""
+"""Shared by all tests: the CPU, a folder for what a session compiles and simulates, fixtures."""
 
 import os
 import shutil
 import tempfile
 
-CACHE = tempfile.mkdtemp(prefix="glam_jax_test_cache_")
-
-# Set before JAX is imported, and in the environment, so that subprocesses share them.
+# Set before JAX is imported, and in the environment, so that workers and subprocesses share them.
+MADE = None if "GLAM_TEST_SHARED" in os.environ else tempfile.mkdtemp(prefix="glam_jax_tests_")
+SHARED = os.environ.setdefault("GLAM_TEST_SHARED", MADE)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", CACHE)
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(SHARED, "compiled"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -20,7 +20,8 @@ from glam_jax import schema  # noqa: E402
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(CACHE, ignore_errors=True)
+    if MADE:  # not a worker's
+        shutil.rmtree(MADE, ignore_errors=True)
 
 
 @pytest.fixture

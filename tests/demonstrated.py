@@ -1,12 +1,14 @@
-"""Demonstrations of the first seeds, simulated once for all tests of a process."""
+"""Demonstrations of the first seeds, simulated once for all tests of a session."""
 
 import functools
+import os
+import pathlib
 
 import numpy as np
 
 from glam_jax.evaluation.replay import replay
 from glam_jax.sim import experts
-from glam_jax.sim.env import make_env
+from glam_jax.sim.env import Sight, make_env
 
 SEEDS = np.arange(experts.BATCH)  # fewer would take as long
 
@@ -14,7 +16,34 @@ SEEDS = np.arange(experts.BATCH)  # fewer would take as long
 @functools.cache
 def demonstrations(task, robot):
     """Trajectories of `SEEDS`, without images."""
-    return experts.simulate(make_env(task, robot), SEEDS)
+    path = pathlib.Path(os.environ["GLAM_TEST_SHARED"]) / f"{task}_{robot}.npz"
+    if not path.exists():
+        _write(path, experts.simulate(make_env(task, robot), SEEDS))
+    return _read(path)
+
+
+def _write(path, found):
+    """Whole or not at all: another worker may be at the same file."""
+    part = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(part, **{f"{i}/{k}": v for i, one in enumerate(found) for k, v in _flat(one).items()})
+    part.rename(path)
+
+
+def _flat(trajectory):
+    arrays = trajectory._asdict() | trajectory.sight._asdict()
+    return {name: arrays[name] for name in arrays if name != "sight" and arrays[name] is not None}
+
+
+def _read(path):
+    """As from `experts.simulate`."""
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    found = []
+    for i in range(len(SEEDS)):
+        one = {name.split("/")[1]: arrays[name] for name in arrays if name.startswith(f"{i}/")}
+        sight = Sight(*(one.pop(name, None) for name in Sight._fields))
+        found.append(experts.Trajectory(sight=sight, **one))
+    return found
 
 
 def success_rate(task, robot):

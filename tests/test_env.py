@@ -150,17 +150,17 @@ def _renders_of_cubes(robot):
     cube = env.mj_model.geom("cube").id
     sight = jax.tree.map(lambda x: np.array([x] * len(places)), env.sight(start))
     for i, (x, y, a) in enumerate(places):
-        sight.geom_xpos[i, cube] = x, y, 0.025
+        sight.geom_xpos[i, cube] = x, y, 0.0325
         sight.geom_xmat[i, cube] = np.asarray(kinematics.turn_about_z(jnp.float32(a)))
     return jax.jit(jax.vmap(env.render), compiler_options=simulation_options())(sight)
 
 
 @every_robot
 @pytest.mark.parametrize("view", ["front", "overhead"])
-def test_cube_is_at_least_three_pixels_wide_everywhere(robot, view):
+def test_cube_is_at_least_four_pixels_wide_everywhere(robot, view):
     masks = np.asarray(_cached_renders(robot)[f"mask_{view}"])[..., 0]
     widths = masks.any(axis=1).sum(axis=1)
-    assert widths.min() >= 3, widths
+    assert widths.min() >= 4, widths
     inside = masks.copy()
     inside[:, 1:-1, 1:-1] = 0
     assert not inside.any()  # never cut by the border

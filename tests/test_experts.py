@@ -8,13 +8,12 @@ from demonstrated import demonstrations
 
 from glam_jax.sim import experts, kinematics
 from glam_jax.sim.env import make_env
-
-TRAIN, HELD_OUT = 100, 50
+from glam_jax.sim.tasks.lifting import HALF, HEIGHT
 
 
 @pytest.fixture(scope="module")
 def kinova():
-    return experts.simulate(make_env("lifting", "kinova"), np.arange(TRAIN + HELD_OUT))
+    return demonstrations("lifting", "kinova")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def test_episodes_end_shortly_after_the_cube_was_held_high(robot, request):
             continue
         env = make_env("lifting", robot)
         height = trajectory.sight.geom_xpos[:, env.mj_model.geom("cube").id, 2]
-        lifted = np.flatnonzero(height < 0.125)[-1] + 1  # from here on above 10 cm
+        lifted = np.flatnonzero(height < HALF + HEIGHT)[-1] + 1  # from here on 10 cm above its rest
         done = np.flatnonzero(trajectory.success)[0]
         assert done == lifted + env.task.hold_steps - 1
         assert len(trajectory.success) == done + experts.STEPS_AFTER_SUCCESS + 1
@@ -83,8 +82,10 @@ def _transitions(trajectories):
 
 
 def test_actions_are_a_function_of_consecutive_poses(kinova):
-    poses, actions = _transitions(kinova[:TRAIN])
-    held_poses, held_actions = _transitions(kinova[TRAIN:])
+    seeds = np.arange(len(kinova), len(kinova) + experts.BATCH)
+    poses, actions = _transitions(kinova)
+    held_out = experts.simulate(make_env("lifting", "kinova"), seeds)
+    held_poses, held_actions = _transitions(held_out)
     mean, scale = poses.mean(axis=0), poses.std(axis=0) + 1e-6
     inputs, offset = _polynomial(poses, mean, scale), actions.mean(axis=0)
     gram = inputs.T @ inputs + 1e-6 * len(inputs) * np.eye(inputs.shape[1])

@@ -3,16 +3,15 @@
 import jax
 import jax.numpy as jnp
 
-from glam_jax.sim import scenes
 from glam_jax.sim.scenes import Solid, Thing
 from glam_jax.sim.tasks.path import Move, Path, duration, through, within_reach
 from glam_jax.sim.tasks.task import Situation, Start, Task, uniform
 
-WIDE, NARROW = 0.050, 0.031  # m, half the body along its x and along its y
+WIDE, NARROW = 0.048, 0.028  # m, half the body along its x and along its y
 BODY = 0.065  # m, half the height of the body
 CAP, TOP = 0.02, 0.166  # m: radius of the cap; where it ends above the table
 TILT = jnp.pi / 3  # rad from the vertical: farther over, the bottle lies
-FRICTION = 0.52  # sliding, at the table and at the fingers
+FRICTION = 0.45  # sliding, at the table and at the fingers
 _YELLOW, _RED = (0.95, 0.75, 0.05, 1.0), (0.85, 0.2, 0.1, 1.0)
 _ALONG_X = (0.5**0.5, 0.0, 0.5**0.5, 0.0)  # w, x, y, z: turns the z axis to the x axis
 
@@ -22,8 +21,8 @@ def bottle(name: str) -> Thing:
 
     With friction mu at the table and at the finger, a push at height h slides it once the force
     is m g mu / (1 - mu^2), and tips it over an edge b off the middle once the force is
-    m g b / (h - 2 mu b). It does what takes less: at mu = 0.52 and h = 0.10 m, sliding takes
-    0.71 m g, tipping 0.46 m g across the narrow side and 1.04 m g along the wide one.
+    m g b / (h - 2 mu b). It does what takes less: at mu = 0.45 and h = 0.11 m, sliding takes
+    0.56 m g, tipping 0.33 m g across the narrow side and 0.72 m g along the wide one.
     """
     body = Solid("box", (WIDE, NARROW, BODY), 0.25, _YELLOW, friction=FRICTION)
     # Never the first to touch: above the body and narrower.
@@ -36,8 +35,8 @@ def bottle(name: str) -> Thing:
 
 def sample(key: jax.Array) -> Start:
     """Bottle standing on the table, hand in the space above, higher than the cap wherever it is."""
-    stand = uniform(jax.random.fold_in(key, 0), [0.37, -0.30, -1.1], [0.56, 0.30, 1.1])
-    hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.20, 0.215, -0.4], [0.54, 0.20, 0.34, 0.4])
+    stand = uniform(jax.random.fold_in(key, 0), [0.38, -0.15, -1.1], [0.55, 0.15, 1.1])
+    hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.16, 0.215, -0.4], [0.54, 0.16, 0.34, 0.4])
     position = jnp.stack([stand[0], stand[1], jnp.float32(BODY)])
     return Start(position[None], stand[2:], hand[None, :3], hand[3:])
 
@@ -105,5 +104,4 @@ KNOCK_DOWN = Task(
     horizon=160,
     plan=plan,
     plan_steps=140,
-    cameras=scenes.WIDE,
 )

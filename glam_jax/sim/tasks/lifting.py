@@ -1,4 +1,4 @@
-"""Lifting: hold a cube 10 cm above the table for half a second."""
+"""Lifting: hold a 6.5 cm cube 10 cm above the table for half a second."""
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from glam_jax.sim.tasks.path import (
 )
 from glam_jax.sim.tasks.task import Situation, Start, Task, first_clear, uniform
 
+HALF = 0.0325  # m, half an edge of the cube: open fingers have 1 cm to spare on each side
 HEIGHT = 0.10  # m above where the cube rests
 NEAREST = 0.34  # m, of the cube from the arm's foot
 
@@ -28,7 +29,7 @@ def sample(key: jax.Array) -> Start:
     """
     place = first_clear(jax.random.fold_in(key, 0), _draw_cube, _is_reached)
     hand = uniform(jax.random.fold_in(key, 1), [0.38, -0.20, 0.17, -0.4], [0.52, 0.20, 0.32, 0.4])
-    position = jnp.stack([place[0], place[1], jnp.float32(cube.HALF)])
+    position = jnp.stack([place[0], place[1], jnp.float32(HALF)])
     return Start(position[None], place[2:], hand[None, :3], hand[3:])
 
 
@@ -44,7 +45,7 @@ def _is_reached(place):
 
 def is_lifted(now: Situation) -> jax.Array:
     """The cube is high enough."""
-    return now.position[0, 2] >= cube.HALF + HEIGHT
+    return now.position[0, 2] >= HALF + HEIGHT
 
 
 def plan(key: jax.Array, start: Start, steps: int) -> Path:
@@ -66,7 +67,7 @@ def plan(key: jax.Array, start: Start, steps: int) -> Path:
 LIFTING = Task(
     name="lifting",
     arms=1,
-    objects=(cube.cube("cube"),),
+    objects=(cube.cube("cube", half=HALF),),
     sample=sample,
     condition=is_lifted,
     hold_steps=10,
