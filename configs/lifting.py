@@ -1,4 +1,4 @@
-"""Lifting: a 6.5 cm cube is held 10 cm up. Use: --config=configs/lifting.py:scale=quick"""
+"""Lifting: hold a 5 cm cube 10 cm above the table. Use: --config=configs/lifting.py:scale=quick"""
 
 from glam_jax import config
 

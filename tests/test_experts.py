@@ -8,7 +8,8 @@ from demonstrated import demonstrations
 
 from glam_jax.sim import experts, kinematics
 from glam_jax.sim.env import make_env
-from glam_jax.sim.tasks.lifting import HALF, HEIGHT
+from glam_jax.sim.tasks.cube import HALF
+from glam_jax.sim.tasks.lifting import HEIGHT
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_mish_against_hand_worked_values():
 
 def test_centre_of_mass_is_the_mean_position_of_what_fires():
     x = np.zeros((1, 5, 5, 2), np.float32)
-    x[0, 1, 4, 0], x[0, 1, 0, 0] = 300.0, 100.0  # three quarters on the right
+    x[0, 1, 4, 0], x[0, 1, 0, 0] = 3e4, 1e4  # three quarters on the right
     # Columns 0 and 4 of 5 are -1 and 1, row 1 of 5 is -0.5; a silent channel is in the middle.
     expected = [[0.5, 0.0, -0.5, 0.0]]
     np.testing.assert_allclose(vision.centre_of_mass(x), expected, atol=1e-4)

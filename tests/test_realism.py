@@ -216,7 +216,7 @@ def test_the_arm_answers_one_control_step_later_than_the_clean_one(shown):
     for ours, theirs in zip(shown[:10], clean[:10], strict=True):
         still = np.abs(ours.proprio[:2, :7] - ours.proprio[0, :7]).max()
         moved = np.abs(theirs.proprio[1, :7] - theirs.proprio[0, :7]).max()
-        assert still < 1e-5 < moved
+        assert still < 1e-4 < moved
         np.testing.assert_allclose(ours.proprio[0], theirs.proprio[0], atol=1e-6)
     # The same plan, with waits: longer, and the same lift in the end.
     lengths = np.array(

@@ -48,7 +48,7 @@ def centre_of_mass(x_BxHxWxC: jax.Array) -> jax.Array:
     sum_p x_p p / sum_p x_p over the image positions p; the middle for a channel that is 0.
     """
     _, h, w, _ = x_BxHxWxC.shape
-    mass = x_BxHxWxC + 1e-4
+    mass = x_BxHxWxC + 1e-2
     total = mass.sum(axis=(1, 2))
     across = jnp.einsum("bhwc,w->bc", mass, jnp.linspace(-1.0, 1.0, w))
     down = jnp.einsum("bhwc,h->bc", mass, jnp.linspace(-1.0, 1.0, h))

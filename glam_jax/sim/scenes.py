@@ -120,10 +120,6 @@ SHARED = {  # 60 cm, for what two arms share
     "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.22), 12.2),
     "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.24), 12.2),
 }
-WIDE = {  # 80 cm, for all that one arm reaches before it
-    "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.18), 16.3),
-    "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.13), 16.3),
-}
 
 
 def bases(arms: int) -> np.ndarray:

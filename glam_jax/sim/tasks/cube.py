@@ -1,4 +1,4 @@
-"""The cubes that most tasks are about, and how a hand takes hold of one."""
+"""The cube of 5 cm that most tasks are about, and how a hand takes hold of it."""
 
 import math
 from typing import NamedTuple
@@ -12,17 +12,15 @@ from glam_jax.sim.scenes import Thing, box
 from glam_jax.sim.tasks.path import Move, duration
 from glam_jax.sim.tasks.task import uniform
 
-HALF = 0.025  # m, half an edge, where a task does not say otherwise
+HALF = 0.025  # m, half an edge
 # Cubes turned by 45 degrees either way look the same, and the hand would have to turn by either:
 # well short of that, what is seen says which.
 TURN = math.pi / 8  # rad, most that a cube is turned either way
 
 
-def cube(
-    name: str, red: float = 0.85, green: float = 0.1, blue: float = 0.1, half: float = HALF
-) -> Thing:
-    """A cube of 0.1 kg in a colour; `half` an edge in m."""
-    return box(name, (half, half, half), 0.1, (red, green, blue, 1.0))
+def cube(name: str, red: float = 0.85, green: float = 0.1, blue: float = 0.1) -> Thing:
+    """A cube of 5 cm and 0.1 kg in a colour."""
+    return box(name, (HALF, HALF, HALF), 0.1, (red, green, blue, 1.0))
 
 
 class Grasp(NamedTuple):
