@@ -13,6 +13,9 @@ from glam_jax.models.vit import DinoV2
 CONV, DINOV2 = "conv", "dinov2"
 ENCODERS = (CONV, DINOV2)
 DTYPES = ("float32", "bfloat16")
+# Of each position in a centre of mass. With 1e-4, gradients of nearly silent channels were so large
+# that one device and four came apart in 20 steps.
+LEAST_MASS = 1e-2
 
 
 class SmallEncoder(nn.Module):
@@ -45,10 +48,11 @@ class SmallEncoder(nn.Module):
 def centre_of_mass(x_BxHxWxC: jax.Array) -> jax.Array:
     """Where each channel's mass lies, (B, H, W, C), at least 0 -> (B, 2 C) in [-1, 1].
 
-    sum_p x_p p / sum_p x_p over the image positions p; the middle for a channel that is 0.
+    sum_p m_p p / sum_p m_p over the image positions p, with m_p = x_p + LEAST_MASS: the middle for
+    a channel that is 0.
     """
     _, h, w, _ = x_BxHxWxC.shape
-    mass = x_BxHxWxC + 1e-2
+    mass = x_BxHxWxC + LEAST_MASS
     total = mass.sum(axis=(1, 2))
     across = jnp.einsum("bhwc,w->bc", mass, jnp.linspace(-1.0, 1.0, w))
     down = jnp.einsum("bhwc,h->bc", mass, jnp.linspace(-1.0, 1.0, h))
