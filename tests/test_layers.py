@@ -107,3 +107,21 @@ def test_random_shift_moves_both_views_alike_and_within_bounds():
         seen.add((dy, dx))
     assert seen == {(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2)}
     np.testing.assert_array_equal(vision.random_shift(image, 0, jax.random.key(0), row_B), image)
+
+
+def test_random_colours_are_a_gain_and_a_lift_of_each_row_alike_in_both_views():
+    image = np.zeros((64, 2, 1, 2, 3), np.uint8)
+    image[:, :, :, 1] = 100  # a black and a grey pixel
+    rows = jnp.arange(64, dtype=jnp.int32)
+    recolour = jax.jit(lambda x, row: vision.random_colours(x, 0.3, jax.random.key(0), row))
+    out = np.asarray(recolour(image, rows))
+    np.testing.assert_array_equal(out[:, 0], out[:, 1])
+    lift, gain = out[:, 0, 0, 0], (out[:, 0, 0, 1] - out[:, 0, 0, 0]) / 100
+    assert np.ptp(lift, axis=1).max() < 1e-4, "channels lifted apart"
+    for drawn, middle, most in ((lift, 0.0, 127.5 * 0.3), (gain, 1.0, 0.3)):
+        off = np.abs(drawn - middle)
+        assert 0.9 * most < off.max() <= most * 1.0001
+        assert len(np.unique(drawn.round(5))) > 60
+    # A piece of the batch has the colours that it has in the whole.
+    np.testing.assert_array_equal(recolour(image[40:], rows[40:]), out[40:])
+    np.testing.assert_array_equal(vision.random_colours(image, 0.0, jax.random.key(0), rows), image)

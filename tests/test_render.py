@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from glam_jax.sim.render import Look, default_look, make_renderer
+from glam_jax.sim.render import Pattern, default_look, make_renderer
 
 SIZE = 24
 CAMERAS = ("front", "above", "within", "level")
@@ -182,6 +182,30 @@ def test_lambert_by_hand(model, geoms, render):
     assert np.abs(sky - 255 * look.background).max() <= 0.51
 
 
+def test_waves_by_hand_on_planes_alone(model, geoms, render, pictures):
+    """Albedo * (1 + contrast w(f . p + phase)) on fixed planes, w(c) = 8 s (1 - 2 |s|)."""
+    look = default_look(model)
+    frequency, phase = np.array([[3.0, -2.0, 0.0]], np.float32), np.array([0.3], np.float32)
+    contrast = np.array([[0.4, 0.0, -0.4]], np.float32)
+    pattern = Pattern(frequency, phase, contrast)
+    waved = np.asarray(render(geoms[0][0], geoms[1][0], look._replace(pattern=pattern))["rgb"])
+    plain, geom = np.asarray(pictures["rgb"][0]), np.asarray(pictures["geom"][0])
+    planes = [g for g in range(model.ngeom) if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
+    on_plane = np.isin(geom, planes)
+    assert on_plane.sum() > 500
+    np.testing.assert_allclose(waved[~on_plane].astype(int), plain[~on_plane], atol=1)
+    for view, camera in enumerate(CAMERAS):
+        points = surface_points(model, camera, pictures["depth"][0, view])
+        cycles = points @ frequency[0] + phase[0]
+        apart = cycles - np.round(cycles)
+        wave = 8 * apart * (1 - 2 * np.abs(apart))
+        assert np.abs(wave - np.sin(2 * np.pi * cycles)).max() < 0.06
+        seen = on_plane[view]
+        expected = plain[view][seen] * (1 + wave[seen][:, None] * contrast)
+        off = waved[view][seen] - expected.clip(0, 255)
+        np.testing.assert_allclose(off, 0.0, atol=2.0)  # a view along the planes sees none
+
+
 def test_shading_is_the_normal(model, geoms, pictures, render):
     """Normals seen through the shading are those of the depth image's slope."""
     xpos, xmat = geoms[0][0], geoms[1][0]
@@ -222,7 +246,7 @@ def surface_points(model, camera, depth):
 
 
 def test_look_is_an_argument(model, geoms, render, pictures):
-    look = Look(*map(jnp.asarray, default_look(model)))
+    look = jax.tree.map(jnp.asarray, default_look(model))
     same = render(geoms[0][0], geoms[1][0], look)
     assert np.abs(same["rgb"].astype(int) - pictures["rgb"][0]).max() <= 1
     red = look._replace(colours=look.colours.at[:].set(jnp.array([1.0, 0.0, 0.0])))

@@ -132,3 +132,19 @@ def random_shift(
         return jax.lax.dynamic_slice(image, (0, yx[0], yx[1], 0), (v, h, w, c))
 
     return jax.vmap(crop)(padded, corner)
+
+
+def random_colours(
+    image_BxVxHxWx3: jax.Array, deviation: float, key: jax.Array, row_B: jax.Array
+) -> jax.Array:
+    """Recolours each row's images, in [0, 255]: gain * x + lift, float32; alike in all views.
+
+    The gain of each colour channel is drawn evenly from 1 +- `deviation`, the lift of all of them
+    from +- `deviation` / 2 of the range; keyed by the row's number (`draws`). Sources look unlike
+    each other; what a policy learns from the pictures of one should hold in those of another.
+    """
+    if deviation == 0:
+        return image_BxVxHxWx3
+    draw = draws.per_row(lambda k: jax.random.uniform(k, (4,), minval=-1.0, maxval=1.0), key, row_B)
+    draw = deviation * draw[:, None, None, None]
+    return (1.0 + draw[..., :3]) * image_BxVxHxWx3 + 127.5 * draw[..., 3:]

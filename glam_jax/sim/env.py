@@ -22,7 +22,7 @@ from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
-SIMULATOR_VERSION = f"glam_jax simulation 3, mujoco-mjx {mujoco.__version__}"
+SIMULATOR_VERSION = f"glam_jax simulation 4, mujoco-mjx {mujoco.__version__}"
 
 
 class Sight(NamedTuple):
@@ -47,7 +47,8 @@ class EnvState:
       step: control steps since reset, int32.
       held: control steps for which the task's condition has now held, int32.
       success: True once it has held for `task.hold_steps`; stays True.
-      real: what only a stand-in for a real robot has; None in clean simulation.
+      real: what only a stand-in for a real robot, or a recording in the field, has; None in
+        clean simulation.
     """
 
     data: mjx.Data
@@ -112,9 +113,11 @@ class Env:
         self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
         self._render = render.make_renderer(model, schema.VIEWS, image_size)
-        if self._realism:
-            visual, objects = self._realism.visual, self._object_geoms
-            self._look = realism.make_look(visual, model, objects)
+        self._visual = self._realism.visual if self._realism else None
+        if task.in_the_field and not robot.has_actions:
+            self._visual = realism.FIELD
+        if self._visual:
+            self._look = realism.make_look(self._visual, model, self._object_geoms)
 
     @property
     def action_bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,8 +139,9 @@ class Env:
         data = mjx.make_data(self._model).replace(qpos=qpos, ctrl=qpos[: self._model.nu])
         zero = jnp.zeros((), jnp.int32)
         real = None
-        if self._realism:
-            real = realism.start(self._realism.dynamic, jax.random.fold_in(key, 3), data.ctrl)
+        if self._visual:
+            latency = self._realism.dynamic.latency if self._realism else 0
+            real = realism.start(latency, jax.random.fold_in(key, 3), data.ctrl)
         return EnvState(self._refresh(data), zero, zero, jnp.zeros((), bool), real)
 
     def _start_arms(self, start: Start):
@@ -162,7 +166,7 @@ class Env:
         arms = jnp.reshape(action, (self.task.arms, -1))
         joints = jnp.reshape(state.data.qpos[: self._model.nu], (self.task.arms, -1))
         ctrl, real = jnp.ravel(jax.vmap(self.robot.control)(arms, joints)), state.real
-        if self._realism:
+        if real is not None:
             ctrl, real = realism.delayed(real, ctrl)
         data = state.data.replace(ctrl=ctrl)
 
@@ -234,17 +238,17 @@ class Env:
     def sight(self, state: EnvState) -> Sight:
         """What `render` needs of a state: small, where pictures are large."""
         draw = None
-        if self._realism:
+        if state.real is not None:
             draw = jnp.append(state.real.draw, state.step.astype(jnp.uint32))
         return Sight(state.data.geom_xpos, state.data.geom_xmat, draw)
 
     def render(self, sight: Sight) -> dict[str, jax.Array]:
         """Images (H, W, 3) and object masks (H, W, 1) of both views, uint8, by schema name."""
-        look = self._look(sight.draw[:2]) if self._realism else None
+        look = self._look(sight.draw[:2]) if self._visual else None
         views = self._render(sight.geom_xpos, sight.geom_xmat, look)
         rgb = views["rgb"]
-        if self._realism:
-            noise = self._realism.visual.noise
+        if self._visual:
+            noise = self._visual.noise
             rgb = realism.sensor_noise(rgb, sight.draw[:2], sight.draw[2], noise)
         is_object = jnp.isin(views["geom"], self._object_geoms)[..., None].astype(jnp.uint8)
         named = {}

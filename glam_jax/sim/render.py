@@ -26,6 +26,21 @@ _CENTRE = ((0.0, 0.0),)
 _QUINCUNX = (*_CENTRE, (-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 
 
+class Pattern(NamedTuple):
+    """N waves of colour over planes fixed to the world, as the cloth of a table.
+
+    At a world point p, albedo * (1 + sum_n contrast_n w(frequency_n . p + phase_n)), where
+    w(c) = 8 s (1 - 2 |s|), s = c - round(c), is close to sin(2 pi c), and cheaper.
+
+    Attributes:
+      frequency: (N, 3) cycles per metre. phase: (N,) cycles. contrast: (N, 3), by colour channel.
+    """
+
+    frequency: jax.Array
+    phase: jax.Array
+    contrast: jax.Array
+
+
 class Look(NamedTuple):
     """How one world looks. Colours and brightness are in [0, 1].
 
@@ -34,12 +49,14 @@ class Look(NamedTuple):
       light: vector from the scene towards the directional light, world frame, (3,), any length.
       ambient: brightness of a surface that faces straight away from the light, a scalar.
       background: colour where a ray meets nothing, (3,).
+      pattern: on planes fixed to the world; None: they are of one colour.
     """
 
     colours: jax.Array
     light: jax.Array
     ambient: jax.Array
     background: jax.Array
+    pattern: Pattern | None = None
 
 
 class Views(NamedTuple):
@@ -52,11 +69,13 @@ class Views(NamedTuple):
 
 
 class Scenery(NamedTuple):
-    """What the rays meet among fixed geoms: t (inf if nothing), geom (-1), 3 of normal; (V, P)."""
+    """What the rays meet among fixed geoms, each (V, P): t (inf if nothing), geom (-1), and three
+    components of the normal and of the world point (0 if nothing)."""
 
     t: np.ndarray
     geom: np.ndarray
     normal: tuple[np.ndarray, np.ndarray, np.ndarray]
+    point: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def default_look(model: mujoco.MjModel) -> Look:
@@ -169,7 +188,12 @@ def _scenery(views: Views, model: mujoco.MjModel, data: mujoco.MjData, geoms) ->
 
     with jax.ensure_compile_time_eval():
         hits = [jax.tree.map(np.asarray, cast(axis)) for axis in np.eye(3, dtype=np.float32)]
-    return Scenery(hits[0][0], hits[0][1], tuple(lambert for _, _, lambert in hits))
+    t, geom, _ = hits[0]
+    along = np.stack([views.x, views.y, np.full(shape, -1.0, np.float32)], axis=-1)
+    along = np.einsum("vpc,vcx->vpx", along, views.rotation)
+    points = views.position[:, None] + np.where(geom >= 0, t, 0.0)[..., None] * along
+    points = np.where((geom >= 0)[..., None], points, 0.0).astype(np.float32)
+    return Scenery(t, geom, tuple(n for *_, n in hits), tuple(np.moveaxis(points, -1, 0)))
 
 
 def _samples(model: mujoco.MjModel, cameras, size: int, fixed, offsets) -> list:
@@ -181,18 +205,30 @@ def _samples(model: mujoco.MjModel, cameras, size: int, fixed, offsets) -> list:
     return [(sample, _scenery(sample, model, data, fixed)) for sample in views]
 
 
-def _shade(geom, lambert, look: Look, geoms) -> jax.Array:
+def _shade(geom, lambert, look: Look, geoms, planes, scenery: Scenery) -> jax.Array:
     """Colour of each ray packed as 0xBBGGRR: albedo * (ambient + (1 - ambient) (1 + n.l) / 2).
 
-    This wrapped form of Lambert's law tells faces apart on the dark side too.
+    This wrapped form of Lambert's law tells faces apart on the dark side too. Planes in the
+    scenery have the look's pattern.
     """
     brightness = look.ambient + (1 - look.ambient) * 0.5 * (1 + lambert)
     brightness = jnp.where(geom >= 0, brightness, 1.0)
+    waves = []
+    if look.pattern is not None:
+        for frequency, phase in zip(look.pattern.frequency, look.pattern.phase, strict=True):
+            cycles = sum(frequency[axis] * scenery.point[axis] for axis in range(3))
+            cycles = cycles + phase
+            apart = cycles - jnp.round(cycles)
+            waves.append(8 * apart * (1 - 2 * jnp.abs(apart)))
     word = jnp.zeros(geom.shape, jnp.int32)
     for channel in range(3):
         albedo = look.background[channel]
         for index in geoms:
-            albedo = jnp.where(geom == index, look.colours[index, channel], albedo)
+            colour = look.colours[index, channel]
+            if waves and index in planes:
+                contrast = look.pattern.contrast[:, channel]
+                colour *= 1 + sum(c * wave for c, wave in zip(contrast, waves, strict=True))
+            albedo = jnp.where(geom == index, colour, albedo)
         level = jnp.clip(albedo * brightness * 255 + 0.5, 0, 255).astype(jnp.int32)
         word |= level << (8 * channel)
     return word
@@ -245,6 +281,7 @@ def make_renderer(
     geoms = visible_geoms(model)
     fixed = [g for g in geoms if _is_fixed(model, int(model.geom_bodyid[g]))]
     moving = [g for g in geoms if g not in fixed]
+    planes = [g for g in fixed if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
     samples = _samples(model, cameras, size, fixed, _QUINCUNX if antialias else _CENTRE)
     central = samples[0][0]
     stretch = np.sqrt(central.x**2 + central.y**2 + 1).reshape(len(cameras), size, size)
@@ -263,7 +300,7 @@ def make_renderer(
             rays, scenery = band
             lambert = sum(scenery.normal[axis] * light[axis] for axis in range(3))
             t, geom, lambert = nearest(rays, solids, (scenery.t, scenery.geom, lambert))
-            return t, geom, _shade(geom, lambert, look, geoms)
+            return t, geom, _shade(geom, lambert, look, geoms, planes, scenery)
 
         # The loop keeps a band in cache, and it parts this work from the interleaving of
         # colours below: fused together, all rays would be cast per colour and not vectorised.

@@ -14,7 +14,7 @@ import mujoco
 
 from glam_jax import schema
 from glam_jax.sim import kinematics
-from glam_jax.sim.realism import STAND_IN, Realism
+from glam_jax.sim.realism import FIELD, STAND_IN, Realism
 
 FINGER_TRAVEL = 0.0425  # m per finger: 85 mm between the pads when fully open
 # Reflected inertia of a finger's drive, kg. With fingers as light as their geoms, contacts of
@@ -293,8 +293,8 @@ _UMI = Robot(
     name="umi",
     has_actions=False,
     action_dim=schema.EE_DIM,
-    hand_rgba=(0.97, 0.97, 0.97, 1.0),
-    finger_rgba=(1.0, 0.45, 0.05, 1.0),
+    hand_rgba=(*FIELD.hand, 1.0),
+    finger_rgba=(*FIELD.finger, 1.0),
     gains=((2000.0, 100.0, 200.0),) * 3 + ((200.0, 10.0, 50.0),) * 3,
     joints=("x", "y", "z", "yaw", "pitch", "roll"),
     mount=_mount_floating,

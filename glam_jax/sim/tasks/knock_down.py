@@ -104,4 +104,5 @@ KNOCK_DOWN = Task(
     horizon=160,
     plan=plan,
     plan_steps=140,
+    in_the_field=True,
 )

@@ -61,4 +61,5 @@ LIFTING = Task(
     horizon=160,
     plan=plan,
     plan_steps=120,
+    in_the_field=True,
 )

@@ -141,4 +141,5 @@ PICK_PLACE = Task(
     plan=plan,
     plan_steps=210,
     contact_limits=ContactLimits(pairs=8, points=24),
+    in_the_field=True,
 )

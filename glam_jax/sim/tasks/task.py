@@ -60,6 +60,8 @@ class Task:
       plan: (key, `Start`, steps) -> `Path` of the expert's hands, varied by the key.
       plan_steps: control steps of a plan; every expert is done before.
       cameras: view -> camera; what it sees should be little more than the workspace.
+      in_the_field: whether hand-held recordings of it are made in many places, so that their looks
+        vary by episode (`realism.FIELD`).
       contact_limits: of the simulation, if all contacts at once are too many to solve for.
     """
 
@@ -73,6 +75,7 @@ class Task:
     plan: Callable[[jax.Array, Start, int], Path]
     plan_steps: int
     cameras: dict[str, Camera] = dataclasses.field(default_factory=lambda: NEAR)
+    in_the_field: bool = False
     contact_limits: ContactLimits | None = None
 
 
