@@ -1,4 +1,4 @@
-"""Your own recordings: any RLDS datasets, described by a key map for each.
+"""Your own recordings: any RLDS or LeRobot datasets, described by a key map for each.
 
     python -m glam_jax.ingest --config=configs/own_data.py      # convert, once
     python -m glam_jax.inspect runs/data/my_task_my_arm_64px    # look at what came in
@@ -9,10 +9,12 @@ Copy this file and change it. Values can be set by flags too: --config.own.sourc
 
 from glam_jax import own_config
 
-# The target: the robot that the policy is for. Keys are paths inside a step; [i] and [from:to]
-# pick numbers. With two arms, position, rotation and gripper have one key for each: ("a", "b").
+# The target: the robot that the policy is for. Keys are paths inside a step, or columns of a
+# LeRobot dataset; [i] and [from:to] pick numbers. With two arms, position, rotation and gripper
+# have one key for each: ("a", "b").
 MY_ARM = {
-    "path": "~/tensorflow_datasets/my_arm/1.0.0",  # has dataset_info.json; TFRecord or ArrayRecord
+    # Has dataset_info.json (TFRecord or ArrayRecord), or is a LeRobot dataset: has meta/info.json.
+    "path": "~/tensorflow_datasets/my_arm/1.0.0",
     "split": "train",
     "heldout_split": "",  # "": the last episodes of `split` are kept apart
     "rate_hz": 10.0,  # as recorded; resampled to `rate_hz` below

@@ -1,17 +1,10 @@
 """Own data in a run: foreign datasets become the project's own, once, and are read as those."""
 
-import json
-import shutil
-from collections.abc import Iterator
-
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
-from glam_jax import contact_sheet
-from glam_jax import episodes as dataset
-from glam_jax.foreign import convert, keymap
+from glam_jax.foreign import convert, ingestion, keymap
 from glam_jax.recording import DataError, Recording
-from glam_jax.schema import Episode, Layout
+from glam_jax.schema import Layout
 
 
 def is_own(config: ConfigDict) -> bool:
@@ -37,16 +30,7 @@ def aim(config: ConfigDict) -> convert.Aim:
 
 def recording_of(config: ConfigDict, source: str) -> Recording:
     """What the converted dataset of a source holds, and what it was made from."""
-    keys, wanted = key_map(config, source), aim(config)
-    about = {
-        "rate_hz": wanted.rate_hz,
-        "action_kind": wanted.action_kind,
-        "arm_proprio": wanted.layout.arm_proprio,
-        "arm_action": wanted.layout.arm_action,
-        "made_from": keys.stored_form(),
-    }
-    about = json.loads(json.dumps(about))  # as it is read back
-    return Recording(config.task, source, wanted.layout_of(keys), about)
+    return ingestion.recording_of(config.task, source, key_map(config, source), aim(config))
 
 
 def sources(config: ConfigDict) -> dict[str, int]:
@@ -89,91 +73,15 @@ def check_masks(config: ConfigDict) -> None:
 
 
 def ingest(config: ConfigDict, source: str, count: int, progress: bool = True) -> dict:
-    """Makes sure that the converted dataset of a source holds what is wanted of it.
-
-    It is converted again, whole, if its key map or the wanted form has changed, or if more
-    episodes are wanted than it holds.
-
-    Returns:
-      A report: `source`, `dataset` (folder), `episodes` (split -> number), `converted` (whether
-      this call did).
-
-    Raises:
-      DataError: the foreign dataset is missing, too small, or not what the key map says; names
-        the file, key, episode and step.
-    """
+    """`ingestion.ingest` of one source, `count` training episodes, as the config says."""
     check_masks(config)
-    recording, heldout = recording_of(config, source), config.data.heldout_episodes
-    folder = dataset.dataset_path(config.data.root, recording)
-    _forget_if_changed(folder, recording)
-    found = dataset.count(folder, recording)
-    converted = found["train"] < count or found["heldout"] != heldout
-    if converted:
-        keys = key_map(config, source)
-        parts = _parts(keys, count, heldout)
-        made = {
-            split: _episodes(config, source, keys, *part, f"{source} {split}", progress)
-            for split, part in parts.items()
-        }
-        dataset.write(config.data.root, recording, made)
-        shown = dataset.read(folder, "train", recording, min(count, 3))
-        contact_sheet.save(shown, folder.parent / "contact_sheet.png")
-    return {
-        "source": source,
-        "dataset": str(folder),
-        "episodes": dataset.count(folder, recording),
-        "converted": converted,
-    }
-
-
-def _forget_if_changed(folder, recording: Recording) -> None:
-    """Removes a converted dataset that was made from another key map; it can be made again."""
-    stored = folder / "metadata.json"
-    if stored.is_file():
-        found = json.loads(stored.read_text())
-        if "made_from" in found and found != recording.metadata:
-            shutil.rmtree(folder)
-
-
-def _parts(keys: keymap.KeyMap, count: int, heldout: int) -> dict[str, tuple[str, int, int]]:
-    """Split -> (foreign split, first episode, number of episodes).
-
-    Raises:
-      DataError: the foreign dataset has fewer episodes.
-    """
-    from glam_jax.foreign.rlds_reader import Reader
-
-    reader = Reader(keys)
-    held_from = keys.heldout_split or keys.split
-    needed = {keys.split: count} | {held_from: heldout}
-    if held_from == keys.split:
-        needed = {keys.split: count + heldout}
-    for split, number in needed.items():
-        if reader.lengths[split] < number:
-            raise DataError(
-                f"{reader.folder}: split {split!r} has {reader.lengths[split]} episodes, "
-                f"{number} are wanted ({count} for training, {heldout} held out)"
-            )
-    return {
-        "train": (keys.split, 0, count),
-        "heldout": (held_from, reader.lengths[held_from] - heldout, heldout),
-    }
-
-
-def _episodes(
-    config, source: str, keys, split: str, first: int, count: int, name: str, progress: bool
-) -> Iterator[Episode]:
-    """Converted episodes of a foreign split; a wrong one ends it, named."""
-    from glam_jax.foreign.rlds_reader import Reader
-
-    reader, wanted = Reader(keys), aim(config)
-    raw = reader.episodes(split, first, count)
-    bar = tqdm(raw, f"converting {name}", count, unit="episode", disable=not progress)
-    for index, (arrays, success) in enumerate(bar, start=first):
-        try:
-            steps = convert.convert(arrays, keys, wanted)
-        except ValueError as error:
-            place = f"{reader.folder}, {split} episode {index}"
-            raise DataError(f"{place}: {error}") from error
-        version = f"recorded, {keys.cameras}"
-        yield Episode(steps, config.task, source, index, success, version)
+    return ingestion.ingest(
+        config.data.root,
+        config.task,
+        source,
+        key_map(config, source),
+        aim(config),
+        count,
+        config.data.heldout_episodes,
+        progress,
+    )

@@ -33,6 +33,14 @@ def test_every_rotation_form_gives_the_same_matrices(form):
     np.testing.assert_allclose(six[:, 3:], TURNS.as_matrix()[:, :, 1], atol=1e-6)
 
 
+def test_what_needs_no_change_stays_bitwise():
+    stored = STORED["6d"].astype(np.float32)
+    kept = Resampler(3, 20.0, 20.0).rotations(rotations.matrices(stored, "6d"))
+    np.testing.assert_array_equal(rotations.six(kept).astype(np.float32), stored)
+    off = rotations.matrices(1.001 * stored, "6d")
+    np.testing.assert_allclose(np.linalg.norm(off, axis=1), 1.0, atol=1e-12)
+
+
 def test_degrees_are_not_radians():
     degrees = TURNS.as_euler("zyx", degrees=True)
     found = rotations.matrices(degrees, "euler_zyx", "deg")

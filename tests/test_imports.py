@@ -36,6 +36,8 @@ DOORS = {
     "tensorflow_datasets": {"episodes", "foreign/rlds_reader"},
     "tensorflow": {"episodes", "foreign/rlds_reader"},
     "rlds": {"foreign/rlds_reader"},
+    "pyarrow": {"foreign/parquet"},
+    "av": {"foreign/video"},
     "orbax": {"runtime/checkpoint"},
     "pickle": {"runtime/pth"},  # which admits tensors only
     "gymnasium": {"sim/vector_env"},
@@ -111,6 +113,7 @@ def test_imports_go_one_way(module):
         ("pipeline", "import tensorflow_datasets as tfds"),
         ("runtime/loop", "import orbax.checkpoint as ocp"),
         ("models/vision", "import pickle"),
+        ("foreign/lerobot/reader", "import pyarrow.parquet as pq"),
         ("client/wire", "from glam_jax import schema"),
         ("serving/border", "from glam_jax import policy"),
         ("serving/border", "import websockets.sync.client"),

@@ -137,7 +137,7 @@ def test_more_episodes_than_there_are_is_an_error(make):
 
 def test_tensorflow_loads_on_this_path_only():
     code = (
-        "import sys; from glam_jax import experiment, ingest, own\n"
-        "assert not {'tensorflow', 'rlds', 'reverb'} & set(sys.modules)"
+        "import sys; from glam_jax import convert, experiment, export, ingest, own\n"
+        "assert not {'tensorflow', 'rlds', 'reverb', 'pyarrow', 'av'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

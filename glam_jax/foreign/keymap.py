@@ -5,6 +5,8 @@ import difflib
 import re
 from collections.abc import Mapping
 
+import numpy as np
+
 from glam_jax.foreign import rotations
 from glam_jax.recording import DataError
 from glam_jax.schema import VIEWS
@@ -37,15 +39,33 @@ class Selector:
             return cls(path)
         return cls(path, int(start), int(stop) if stop else int(start) + 1)
 
+    def pick(self, values: np.ndarray) -> np.ndarray:
+        """The wanted numbers (T, n) of each step's, flattened; `values` (T, ...) if it is all.
+
+        Raises:
+          DataError: there are not as many.
+        """
+        if self.start is None:
+            return values
+        flat = values.reshape(len(values), -1)
+        if self.stop > flat.shape[1]:
+            raise DataError(
+                f"key {self.path!r} has {flat.shape[1]} numbers a step, "
+                f"asked for [{self.start}:{self.stop}]"
+            )
+        return flat[:, self.start : self.stop]
+
 
 @dataclasses.dataclass(frozen=True)
 class KeyMap:
     """How one source of own data is stored; every field is a key of the config.
 
-    Keys are paths inside a step, `observation/image`; `[i]` or `[from:to]` picks numbers.
+    Keys are paths inside a step, `observation/image`, or columns of a LeRobot dataset,
+    `observation.images.top`; `[i]` or `[from:to]` picks numbers.
 
     Attributes:
-      path: folder with `dataset_info.json` and `features.json`, or one folder above it.
+      path: folder with `dataset_info.json` and `features.json`, or one folder above it; or the
+        folder of a LeRobot dataset, with `meta/info.json`.
       split: whose episodes are trained on. heldout_split: whose are never trained on; "" takes
         them from the end of `split`.
       views: view -> key of its images; "" is a camera that was not there, stored as black.

@@ -26,7 +26,9 @@ class Resampler:
         return np.stack(columns, axis=1)
 
     def rotations(self, matrices: np.ndarray) -> np.ndarray:
-        """(T, 3, 3) -> (T', 3, 3), spherically interpolated."""
+        """(T, 3, 3) -> (T', 3, 3), spherically interpolated; unchanged at an unchanged rate."""
+        if np.array_equal(self._at, self._source):
+            return matrices
         return Slerp(self._source, Rotation.from_matrix(matrices))(self._at).as_matrix()
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

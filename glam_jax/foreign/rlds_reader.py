@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from glam_jax.foreign.keymap import KeyMap, Selector
+from glam_jax.foreign.keymap import KeyMap
 from glam_jax.recording import DataError
 
 _BATCH = 16  # steps that rlds shifts at a time
@@ -155,7 +155,7 @@ class Reader:
 
     def _by_role(self, arrays: Mapping) -> dict[str, list[np.ndarray]]:
         return {
-            role: [_picked(arrays[f"{role}/{i}"], selector) for i, selector in enumerate(selectors)]
+            role: [selector.pick(arrays[f"{role}/{i}"]) for i, selector in enumerate(selectors)]
             for role, selectors in self._keys.selectors().items()
         }
 
@@ -167,7 +167,10 @@ def _find(path: Path) -> Path:
     below = sorted(p.parent for p in path.glob("*/dataset_info.json"))
     below = below or sorted(p.parent for p in path.glob("*/*/dataset_info.json"))
     if not below:
-        raise DataError(f"{path}: no dataset there, expected dataset_info.json and features.json")
+        raise DataError(
+            f"{path}: no dataset there, expected dataset_info.json and features.json, or a LeRobot "
+            "dataset's meta/info.json"
+        )
     return below[-1]
 
 
@@ -186,16 +189,3 @@ def _at(nested: Mapping, path: str):
     for name in path.split("/"):
         nested = nested[name]
     return nested
-
-
-def _picked(values: np.ndarray, selector: Selector) -> np.ndarray:
-    """The numbers that a selector picks, out of the flattened numbers of each step."""
-    if selector.start is None:
-        return values
-    flat = values.reshape(len(values), -1)
-    if selector.stop > flat.shape[1]:
-        raise DataError(
-            f"key {selector.path!r} has {flat.shape[1]} numbers a step, "
-            f"asked for [{selector.start}:{selector.stop}]"
-        )
-    return flat[:, selector.start : selector.stop]

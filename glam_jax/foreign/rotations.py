@@ -15,6 +15,8 @@ _WIDTHS = {
 FORMS = (*_WIDTHS, "euler_<axes>")
 # How far a stored rotation may be from a proper one before it is taken for something else.
 _TOLERANCE = 0.02
+# Axes that are no further from orthonormal than float32 rounds are used as they are stored.
+_ROUNDING = 1e-5
 
 
 def width(form: str) -> int:
@@ -63,7 +65,7 @@ def matrices(values: np.ndarray, form: str, angle_unit: str = "rad") -> np.ndarr
 
 
 def _from_axes(flat: np.ndarray, form: str) -> np.ndarray:
-    """Matrices from two or three stored columns or rows, made exactly orthonormal."""
+    """Matrices from two or three stored columns or rows, made orthonormal where they are not."""
     if form == "matrix":
         columns = flat.reshape(-1, 3, 3).transpose(0, 2, 1)
         _near(np.linalg.det(columns), 1.0, "determinant of the matrix")
@@ -73,9 +75,11 @@ def _from_axes(flat: np.ndarray, form: str) -> np.ndarray:
     for axis in (first, second):
         _near(np.linalg.norm(axis, axis=1), 1.0, f"length of an axis of the {form} rotation")
     _near((first * second).sum(1), 0.0, f"product of the axes of the {form} rotation")
-    first = first / np.linalg.norm(first, axis=1, keepdims=True)
-    second = second - (first * second).sum(1, keepdims=True) * first
-    second = second / np.linalg.norm(second, axis=1, keepdims=True)
+    unit = first / np.linalg.norm(first, axis=1, keepdims=True)
+    upright = second - (unit * second).sum(1, keepdims=True) * unit
+    upright = upright / np.linalg.norm(upright, axis=1, keepdims=True)
+    moved = np.maximum(np.abs(unit - first), np.abs(upright - second)).max(1, keepdims=True)
+    first, second = np.where(moved > _ROUNDING, (unit, upright), (first, second))
     stacked = np.stack([first, second, np.cross(first, second)], axis=-1)
     return stacked.transpose(0, 2, 1) if form == "6d_rows" else stacked
 

@@ -79,7 +79,7 @@ def survey(folder: Path) -> Survey:
       DataError: the folder is no dataset, or its own description is damaged.
     """
     recording = describe(folder)
-    rate = _rate(recording)
+    rate = rate_of(recording)
     kind = recording.about.get("action_kind", "joint_positions")
     made = Survey(
         folder, recording, rate, {}, 0, {}, [], [], set(), {}, None, errors=[], warnings=[]
@@ -109,7 +109,8 @@ def survey(folder: Path) -> Survey:
     return made
 
 
-def _rate(recording: Recording) -> float | None:
+def rate_of(recording: Recording) -> float | None:
+    """Steps per second of a dataset, None if it is not stated."""
     if recording.source in FIRST_SEED["train"]:
         from glam_jax.sim.scenes import CONTROL_HZ  # MuJoCo loads only where it is needed
 

@@ -1,0 +1,149 @@
+"""One foreign dataset becomes one of the project's own."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from glam_jax import contact_sheet
+from glam_jax import episodes as dataset
+from glam_jax.foreign import convert, keymap, readers
+from glam_jax.recording import DataError, Recording
+from glam_jax.schema import Episode
+
+
+def recording_of(task: str, source: str, keys: keymap.KeyMap, aim: convert.Aim) -> Recording:
+    """What the converted dataset of a source holds, and what it was made from."""
+    about = {
+        "rate_hz": aim.rate_hz,
+        "action_kind": aim.action_kind,
+        "arm_proprio": aim.layout.arm_proprio,
+        "arm_action": aim.layout.arm_action,
+        "made_from": keys.stored_form(),
+    }
+    about = json.loads(json.dumps(about))  # as it is read back
+    return Recording(task, source, aim.layout_of(keys), about)
+
+
+def ingest(
+    root: str | Path,
+    task: str,
+    source: str,
+    keys: keymap.KeyMap,
+    aim: convert.Aim,
+    count: int | None,
+    heldout: int | None,
+    progress: bool = True,
+) -> dict:
+    """Makes sure that the converted dataset of a source holds what is wanted of it.
+
+    It is converted again, whole, if its key map or the wanted form has changed, or if more
+    episodes are wanted than it holds.
+
+    Args:
+      root: the data root. task, source: names of the converted dataset.
+      keys: where everything is in the foreign dataset. aim: what it becomes.
+      count: training episodes, the first ones of `keys.split`; None takes all.
+      heldout: held-out episodes, the last ones of `keys.heldout_split`, or of `keys.split`; None
+        takes all of `keys.heldout_split`.
+      progress: show a bar.
+
+    Returns:
+      A report: `source`, `dataset` (folder), `episodes` (split -> number), `converted` (whether
+      this call did).
+
+    Raises:
+      DataError: the foreign dataset is missing, too small, or not what the key map says; names
+        the file, key, episode and step.
+    """
+    recording = recording_of(task, source, keys, aim)
+    folder = dataset.dataset_path(root, recording)
+    _forget_if_changed(folder, recording)
+    if count is None or heldout is None:
+        count, heldout = _all(keys, count, heldout)
+    found = dataset.count(folder, recording)
+    converted = found["train"] < count or found["heldout"] != heldout
+    if converted:
+        parts = _parts(keys, count, heldout)
+        made = {
+            split: _episodes(recording, keys, aim, *part, f"{source} {split}", progress)
+            for split, part in parts.items()
+            if part[-1]
+        }
+        dataset.write(root, recording, made)
+        shown = dataset.read(folder, "train", recording, min(count, 3))
+        contact_sheet.save(shown, folder.parent / "contact_sheet.png")
+    return {
+        "source": source,
+        "dataset": str(folder),
+        "episodes": dataset.count(folder, recording),
+        "converted": converted,
+    }
+
+
+def _forget_if_changed(folder: Path, recording: Recording) -> None:
+    """Removes a converted dataset that was made from another key map; it can be made again."""
+    stored = folder / "metadata.json"
+    if stored.is_file():
+        found = json.loads(stored.read_text())
+        if "made_from" in found and found != recording.metadata:
+            shutil.rmtree(folder)
+
+
+def _all(keys: keymap.KeyMap, count: int | None, heldout: int | None) -> tuple[int, int]:
+    """`count` and `heldout`, with None replaced by what the foreign dataset has."""
+    lengths, apart = readers.open_reader(keys).lengths, keys.heldout_split
+    if heldout is None:
+        heldout = lengths[apart] if apart else 0
+    if count is None:
+        count = lengths[keys.split] - (heldout if apart in ("", keys.split) else 0)
+    return max(count, 1), heldout
+
+
+def _parts(keys: keymap.KeyMap, count: int, heldout: int) -> dict[str, tuple[str, int, int]]:
+    """Split -> (foreign split, first episode, number of episodes).
+
+    Raises:
+      DataError: the foreign dataset has fewer episodes.
+    """
+    reader = readers.open_reader(keys)
+    held_from = keys.heldout_split or keys.split
+    needed = {keys.split: count} | {held_from: heldout}
+    if held_from == keys.split:
+        needed = {keys.split: count + heldout}
+    for split, number in needed.items():
+        if reader.lengths[split] < number:
+            raise DataError(
+                f"{reader.folder}: split {split!r} has {reader.lengths[split]} episodes, "
+                f"{number} are wanted ({count} for training, {heldout} held out)"
+            )
+    return {
+        "train": (keys.split, 0, count),
+        "heldout": (held_from, reader.lengths[held_from] - heldout, heldout),
+    }
+
+
+def _episodes(
+    recording: Recording,
+    keys: keymap.KeyMap,
+    aim: convert.Aim,
+    split: str,
+    first: int,
+    count: int,
+    name: str,
+    progress: bool,
+) -> Iterator[Episode]:
+    """Converted episodes of a foreign split; a wrong one ends it, named."""
+    reader = readers.open_reader(keys)
+    raw = reader.episodes(split, first, count)
+    bar = tqdm(raw, f"converting {name}", count, unit="episode", disable=not progress)
+    for index, (arrays, success) in enumerate(bar, start=first):
+        try:
+            steps = convert.convert(arrays, keys, aim)
+        except ValueError as error:
+            place = f"{reader.folder}, {split} episode {index}"
+            raise DataError(f"{place}: {error}") from error
+        version = f"recorded, {keys.cameras}"
+        yield Episode(steps, recording.task, recording.source, index, success, version)
