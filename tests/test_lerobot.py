@@ -128,6 +128,10 @@ def at_another_rate(path):
         ),
         (lambda f: change_info(f, fps=30), "fps is 30, but rate_hz of the key map is 20"),
         (lambda f: change_info(f, total_episodes=4), "3 episodes, expected 0 to 3"),
+        (
+            lambda f: change_info(f, features={"action": {}}),
+            "'action' is {}, expected dtype",
+        ),
         (lambda f: change_info(f, total_frames=4), "63 frames, expected 4"),
         (lambda f: change_info(f, splits={"train": "0:9"}), "split 'train' is '0:9'"),
         (lambda f: change_info(f, data_path="../{chunk_index}"), "leads outside"),

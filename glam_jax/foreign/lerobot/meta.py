@@ -109,6 +109,9 @@ def read(folder: Path) -> Meta:
         raise DataError(f"{place}: keys {missing} are missing")
     if not isinstance(info["fps"], (int, float)) or not info["fps"] > 0:
         raise DataError(f"{place}: fps is {info['fps']!r}, expected a number above 0")
+    for name, feature in dict(info["features"]).items():
+        if not {"dtype", "shape"} <= set(feature):
+            raise DataError(f"{place}: column {name!r} is {feature!r}, expected dtype and shape")
     episodes = _episodes(folder)
     _check_lengths(folder, info, episodes)
     return Meta(
