@@ -10,7 +10,7 @@ from glam_jax.benchmarks.cost import Cost
 
 
 class BenchmarkError(ValueError):
-    """A group, size or file of results that the benchmark cannot use."""
+    """A group, size, file or process that the benchmark cannot use."""
 
 
 SCALES = ("standard", "paper")
@@ -64,9 +64,8 @@ class Sizes:
     Attributes:
       batches: scale -> rows B of the batches of training.
       worlds: numbers of worlds simulated or rendered together. pixels: sides of pictures.
-      tasks: of physics and rendering; the first one is the base of sweeps.
-      evaluated: tasks that are evaluated. trials, horizon: of an evaluation; horizon 0 is the
-        task's own.
+      tasks: of physics, rendering and evaluation; the first one is the base of sweeps.
+      trials, horizon: of an evaluation; horizon 0 is the task's own.
       starts: processes started to time a start.
       repeats, limit_s: of each measurement, see `clock.repeat`.
     """
@@ -75,7 +74,6 @@ class Sizes:
     worlds: tuple[int, ...]
     pixels: tuple[int, ...]
     tasks: tuple[str, ...] = ("lifting", "stack_three")
-    evaluated: tuple[str, ...] = ("lifting", "stack_three")
     trials: int = 50
     horizon: int = 0
     starts: int = 3
@@ -104,7 +102,7 @@ def defaults(quick: bool) -> Sizes:
     if quick:
         batches = {"standard": (64,), "paper": () if cpu else (64,)}
         few = {"trials": 8, "horizon": 20, "starts": 1, "repeats": 5, "limit_s": 3.0}
-        return Sizes(batches, worlds=(16,), pixels=(64,), evaluated=("lifting",), **few)
+        return Sizes(batches, worlds=(16,), pixels=(64,), tasks=("lifting",), **few)
     if cpu:
         return Sizes({"standard": (64, 256), "paper": (8,)}, (16, 64), (32, 64, 224))
     many = (64, 256, 1024, 4096)

@@ -15,7 +15,7 @@ from glam_jax.stages import clone
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """All trials of each task, by an untrained policy of the standard scale."""
-    for task in sizes.evaluated:
+    for task in sizes.tasks:
         steps = f"/{sizes.horizon} steps" if sizes.horizon else ""
         name = f"evaluation/{task}/{sizes.trials} trials{steps}"
         make = functools.partial(_work, task, sizes.trials, sizes.horizon)

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from glam_jax.benchmarks.case import Case, Sizes, Work
+from glam_jax.benchmarks.case import BenchmarkError, Case, Sizes, Work
 
 # Arguments of a start -> the folder that its last cold start filled.
 _FILLED: dict[tuple[str, ...], tempfile.TemporaryDirectory] = {}
@@ -42,7 +42,7 @@ def first_step(arguments: tuple[str, ...], cache: str) -> float:
     """Starts a process of `first_step`, with its compilation cache in a folder; its first loss.
 
     Raises:
-      RuntimeError: it failed, for instance where only one process may hold the device.
+      BenchmarkError: it failed, for instance where only one process may hold the device.
     """
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": cache,
@@ -54,7 +54,7 @@ def first_step(arguments: tuple[str, ...], cache: str) -> float:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(
+        raise BenchmarkError(
             f"{' '.join(command[1:])} failed with status {done.returncode}: {reason}. "
             "Leave it out by naming the other groups in --only"
         )
