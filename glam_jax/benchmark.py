@@ -10,7 +10,6 @@ Writes benchmark.json and benchmark.md into `--out`; docs/performance.md says ho
 exits with 1 if one is worse than `--tolerance`; with `--measured=NEW.json` nothing is measured.
 """
 
-import dataclasses
 from pathlib import Path
 
 from absl import flags, logging
@@ -21,7 +20,8 @@ from glam_jax.benchmarks import case, comparison, record, suite
 _ONLY = flags.DEFINE_list("only", [], "Groups to measure: " + ", ".join(suite.GROUPS))
 _QUICK = flags.DEFINE_bool("quick", False, "Few sizes and repeats: minutes on two CPU cores.")
 _OUT = flags.DEFINE_string("out", "runs/benchmark", "Folder of the results.")
-_BATCHES = flags.DEFINE_list("batches", [], "Batch sizes of training, 64 to 4096, all scales.")
+_BATCHES = flags.DEFINE_list("batches", [], "Batch sizes of training, such as 64 to 4096.")
+_SCALES = flags.DEFINE_list("scales", [], "Module sizes: " + ", ".join(case.SCALES))
 _WORLDS = flags.DEFINE_list("worlds", [], "Numbers of worlds of rendering and physics.")
 _PIXELS = flags.DEFINE_list("pixels", [], "Sides of rendered pictures.")
 _COMPARE = flags.DEFINE_string("compare", None, "An older benchmark.json to compare with.")
@@ -39,24 +39,15 @@ def main(_):
         new = record.read(_MEASURED.value)
     else:
         about = {"revision": experiment.git_revision(), "quick": _QUICK.value}
-        new = suite.run(groups, _sizes(), _OUT.value, about)
+        axes = {flag.name: flag.value for flag in (_BATCHES, _WORLDS, _PIXELS)}
+        sizes = case.asked(_QUICK.value, _SCALES.value, **axes)
+        new = suite.run(groups, sizes, _OUT.value, about)
         print(Path(_OUT.value, suite.MARKDOWN).read_text())
     if old is None:
         return 0
     found = comparison.compare(old, new, _TOLERANCE.value)
     print(found.text())
     return int(bool(found.worse))
-
-
-def _sizes() -> case.Sizes:
-    asked = {
-        name: case.numbers(flag.name, flag.value)
-        for name, flag in (("batches", _BATCHES), ("worlds", _WORLDS), ("pixels", _PIXELS))
-        if flag.value
-    }
-    if "batches" in asked:
-        asked["batches"] = dict.fromkeys(case.SCALES, asked["batches"])
-    return dataclasses.replace(case.defaults(_QUICK.value), **asked)
 
 
 if __name__ == "__main__":

@@ -207,6 +207,15 @@ def test_unknown_groups_and_sizes_say_what_is_known():
         case.numbers("batches", ["64", "many"])
 
 
+def test_batches_of_the_scales_that_are_asked_for():
+    quick = case.defaults(quick=True)
+    assert case.batches(quick, [], ()) == {"standard": (64,), "paper": ()}
+    assert case.batches(quick, [], (4, 8)) == {"standard": (4, 8), "paper": ()}
+    assert case.batches(quick, ["paper"], ()) == {"standard": (), "paper": (8,)}
+    with pytest.raises(BenchmarkError, match="unknown scale big; known: standard, paper"):
+        case.batches(quick, ["big"], ())
+
+
 def test_names_of_cases_are_unique():
     for quick in (False, True):
         sizes = case.defaults(quick)

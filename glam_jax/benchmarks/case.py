@@ -92,6 +92,46 @@ def numbers(flag: str, texts: Sequence[str]) -> tuple[int, ...]:
     return tuple(int(text) for text in texts)
 
 
+def asked(quick: bool, scales: Sequence[str], **texts: Sequence[str]) -> Sizes:
+    """The sizes that a command line asks for; what it does not say are this backend's defaults.
+
+    Args:
+      quick: few of all. scales: see `batches`.
+      texts: `batches`, `worlds` and `pixels`, each a list of numbers, which may be empty.
+
+    Raises:
+      BenchmarkError: see `numbers` and `batches`.
+    """
+    sizes = defaults(quick)
+    given = {flag: numbers(flag, text) for flag, text in texts.items()}
+    return dataclasses.replace(
+        sizes,
+        batches=batches(sizes, scales, given["batches"]),
+        worlds=given["worlds"] or sizes.worlds,
+        pixels=given["pixels"] or sizes.pixels,
+    )
+
+
+def batches(
+    sizes: Sizes, scales: Sequence[str], asked: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    """Scale -> batch sizes of training, from a command line.
+
+    Args:
+      sizes: the defaults. scales: those asked for; none are those that `sizes` has.
+      asked: batch sizes; none are the defaults of each scale.
+
+    Raises:
+      BenchmarkError: an unknown scale; names the known ones.
+    """
+    if unknown := sorted(set(scales) - set(SCALES)):
+        raise BenchmarkError(f"unknown scale {unknown[0]}; known: {', '.join(SCALES)}")
+    least = defaults(quick=False).batches  # where `sizes` leaves out what was asked for
+    chosen = scales or [scale for scale in SCALES if sizes.batches[scale]]
+    found = {scale: asked or sizes.batches[scale] or least[scale][:1] for scale in chosen}
+    return dict.fromkeys(SCALES, ()) | found
+
+
 def defaults(quick: bool) -> Sizes:
     """Sizes for this backend.
 

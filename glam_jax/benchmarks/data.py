@@ -17,7 +17,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Batches of the standard scale, of every batch size, from resident and from streamed data."""
     for stage, rows in _ROWS.items():
         for kind in ("resident", "streamed"):
-            for batch in sizes.batches["standard"]:
+            for batch in sizes.batches["standard"] or sizes.batches["paper"]:
                 make = functools.partial(_work, stage, kind, batch)
                 yield Case(f"data/{rows} {kind}/batch {batch}", "row", batch, make)
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 
 from glam_jax.benchmarks.case import BenchmarkError, Case, Sizes, Work
 
+BATCH = 64
 # Arguments of a start -> the folder that its last cold start filled.
 _FILLED: dict[tuple[str, ...], tempfile.TemporaryDirectory] = {}
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
     """Stage 1 at the standard scale, with an empty compilation cache and with a filled one."""
-    batch = sizes.batches["standard"][0]
-    arguments = ("pretrain", "standard", str(batch))
+    arguments = ("pretrain", "standard", str(BATCH))
     for kind, make in (("cold", _cold), ("cached", _cached)):
-        name = f"startup/stage1 standard batch {batch}/{kind}"
+        name = f"startup/stage1 standard batch {BATCH}/{kind}"
         yield Case(name, "start", 1, functools.partial(make, arguments, sizes.starts))
 
 
