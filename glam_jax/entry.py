@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from absl import app
 
+from glam_jax.benchmarks.case import BenchmarkError
 from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
 from glam_jax.runtime.checkpoint import CheckpointError
@@ -27,6 +28,7 @@ EXPECTED = (
     EncoderError,
     StudyError,
     SettingsError,
+    BenchmarkError,
     FileNotFoundError,
 )
 

@@ -336,11 +336,11 @@ def describe(config: ConfigDict, workdir: Workdir) -> dict:
         "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
         "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
     }
 
 
-def _git_revision() -> str:
+def git_revision() -> str:
     """Revision of the source tree, with `+changes` if it was modified; "unknown" outside git."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
     try:

@@ -107,7 +107,7 @@ def rollout(
     actions = env.action_dim
     low, high = (-np.inf, np.inf) if bounds is None else bounds
     low, high = (np.broadcast_to(np.float32(edge), (actions,)) for edge in (low, high))
-    scan = _compiled(env, policy, execute, -(-horizon // execute))
+    scan = compiled(env, policy, execute, -(-horizon // execute))
     return run_batches(
         functools.partial(scan, params, low, high),
         (checked_seeds(seeds),),
@@ -221,7 +221,7 @@ def _summary(seeds: np.ndarray, record: dict) -> Rollout:
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable[..., dict]:
+def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable[..., dict]:
     """The jitted scan over decisions: (params, low, high, seeds (B,)) -> record (B, T, ...)."""
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 

@@ -146,7 +146,7 @@ def fit(
       writer: a `writer.MetricWriter`; None writes nothing.
       log_every: updates between rows. Rows also hold `steps_per_second` and `data_wait_share`,
         the share of the loop's time spent on fetching batches and moving them to the device.
-      steps_per_call: updates per dispatch on an accelerator; see `_make_call`.
+      steps_per_call: updates per dispatch on an accelerator; see `make_call`.
       preemption: an entered `Preemption`; None enters one for the duration.
       progress: whether to draw the progress bar.
 
@@ -162,7 +162,7 @@ def fit(
     mesh = sharding.all_devices()
     train_step, feed = sharding.over_devices(train_step, feed, mesh)
     looped = jax.default_backend() != "cpu"
-    call = jax.jit(_make_call(train_step, steps_per_call, looped), donate_argnums=0)
+    call = jax.jit(make_call(train_step, steps_per_call, looped), donate_argnums=0)
     call = sharding.compiled_together(call)
     start = int(state.step)
     plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call if looped else 1)
@@ -245,7 +245,7 @@ class _Plan:
         return step > self.start and (step == self.steps or every > 0 and step % every == 0)
 
 
-def _make_call(train_step: TrainStep, size: int, looped: bool) -> Callable:
+def make_call(train_step: TrainStep, size: int, looped: bool) -> Callable:
     """(state, fetched, count) -> (state, metrics of shape (size,)), `count` <= `size` updates.
 
     The loop's length is an argument: calls cut short by an evaluation or a save run the same

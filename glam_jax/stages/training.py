@@ -6,9 +6,36 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 from ml_collections import ConfigDict
 
 from glam_jax.runtime import checkpoint, hosts, loop, optim, writer
+
+
+def make_step(
+    config: ConfigDict,
+    run: ConfigDict,
+    *,
+    loss: loop.Loss,
+    feed: loop.Feed,
+    amend: loop.Amend | None = None,
+) -> tuple[loop.TrainStep, optax.GradientTransformation]:
+    """(train step, optimizer) of a stage, from its section `run` of the config.
+
+    `loss`, `feed` and `amend` are as in `loop.make_train_step`.
+    """
+    optimizer = optim.make_optimizer(
+        learning_rate=run.learning_rate,
+        matrix_learning_rate=run.matrix_learning_rate,
+        steps=run.steps,
+        warmup_steps=run.warmup_steps,
+        weight_decay=run.weight_decay,
+        clip=run.clip,
+    )
+    step = loop.make_train_step(
+        loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend, run.accumulate
+    )
+    return step, optimizer
 
 
 def train(
@@ -43,17 +70,7 @@ def train(
     Raises:
       See `loop.fit`.
     """
-    optimizer = optim.make_optimizer(
-        learning_rate=run.learning_rate,
-        matrix_learning_rate=run.matrix_learning_rate,
-        steps=run.steps,
-        warmup_steps=run.warmup_steps,
-        weight_decay=run.weight_decay,
-        clip=run.clip,
-    )
-    step = loop.make_train_step(
-        loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend, run.accumulate
-    )
+    step, optimizer = make_step(config, run, loss=loss, feed=feed, amend=amend)
 
     def start(prepare=lambda params: params):
         return optim.init_state(prepare(init()), optimizer)

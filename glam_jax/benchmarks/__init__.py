@@ -1,0 +1,1 @@
+"""Benchmarks: how fast each part runs here, and how close that is to what the machine can do."""

@@ -1,0 +1,44 @@
+"""What the numbers were measured on."""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import jax
+
+from glam_jax.sim.native import usable_cores
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "mujoco", "mujoco-mjx", "numpy")
+# What makes two machines the same as far as speed goes.
+SAME = ("processor", "cores", "device", "devices")
+
+
+def describe() -> dict:
+    """Processor, number of cores that this process may use, devices, and versions."""
+    device = jax.devices()[0]
+    return {
+        "processor": _processor(),
+        "cores": usable_cores(),
+        "device": f"{device.device_kind} ({device.platform})",
+        "devices": jax.device_count(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def differences(one: dict, other: dict) -> list[str]:
+    """In what two machines differ that matters for speed, in words."""
+    return [
+        f"{key}: {one.get(key)} there, {other.get(key)} here"
+        for key in SAME
+        if one.get(key) != other.get(key)
+    ]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
