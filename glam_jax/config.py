@@ -268,8 +268,8 @@ def _make_quick(config: ConfigDict) -> None:
         config.data.auxiliary.umi = 300
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200
-    config.clone.steps = 900
-    config.clone.evaluate_every = config.clone.save_every = 300
+    config.clone.steps = 1500
+    config.clone.evaluate_every = config.clone.save_every = 500
 
 
 def _make_paper(config: ConfigDict) -> None:
