@@ -213,6 +213,15 @@ def test_recordings_in_the_field_differ_in_looks_alone():
         np.testing.assert_array_equal(ours.camera(view).pos, clean.camera(view).pos)
     np.testing.assert_array_equal(ours.geom("table").friction, clean.geom("table").friction)
     starts = jax.vmap(lambda seed: world.reset(jax.random.key(seed)))
+    # They vary around the clean look, which is said a second time in `FIELD`.
+    field, plain = realism.FIELD, render.default_look(clean)
+    for given, expected in (
+        (field.table, plain.colours[clean.geom("table").id]),
+        (field.background, plain.background),
+        (field.light, plain.light),
+        (field.ambient, plain.ambient),
+    ):
+        np.testing.assert_allclose(given, expected, atol=1e-6)
     state = compiled(starts, np.array([5, 6], np.uint32))
     assert state.real.late.shape[1] == 0  # commands arrive at once
     table = np.asarray(jax.vmap(world._look)(state.real.draw).colours)
