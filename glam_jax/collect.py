@@ -125,7 +125,8 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, 
         everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
     dataset.write(root, recording, everything)
     shutil.rmtree(partial, ignore_errors=True)
-    shown = dataset.read(folder, "train", recording, min(goal["train"], 3))
+    split = next(iter(everything))
+    shown = dataset.read(folder, split, recording, min(goal[split], 3))
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")
 
 

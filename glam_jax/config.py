@@ -203,6 +203,7 @@ def _policy() -> ConfigDict:
     policy.decoder_layers = 4  # of h_a
     policy.pose_noise = 0.05  # added to the normalised pose in training; 0.05 is about 4 mm
     policy.shift_pixels = 1  # random shift of images, below the tolerance of the grasp
+    policy.shading = 0.25  # random smooth fields of colour over images, as of lamps and patterns
     policy.colour_jitter = 0.3  # random gain of each colour and lift of images; sources look unlike
     return policy
 

@@ -2,6 +2,7 @@
 on a robot (SPEC section 5)."""
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,30 +48,42 @@ def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
     return borrow.load(config, experiment.layout_of(config), workdir)
 
 
-def replay_sources(workdir: Workdir, robot: str | None = None, film: bool = True) -> dict:
-    """Replays the held-out episodes of every source of a run; returns what replay.json now holds.
+def replay_sources(
+    workdir: Workdir,
+    robot: str | None = None,
+    film: bool = True,
+    sources: Sequence[str] | None = None,
+) -> dict:
+    """Replays held-out episodes of each source on a robot; returns what replay.json now holds.
 
-    Replays on other robots that it held stay.
+    Replays of other sources and on other robots that it held stay.
 
     Args:
       workdir: of a run whose stage 1 is finished, or that borrows its world model.
       robot: who carries the actions out, by default `config.replay.robot`.
       film: write a side-by-side video and a figure of each source.
+      sources: whose episodes, by default those of all sources that the run learned from. Held-out
+        episodes of others are recorded where they are missing.
 
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
       DataError: see `experiment.check_simulated`.
-      ValueError: see `experiment.replay_robot`. Else see `borrow.load`.
+      ValueError: see `experiment.replay_robot`; an unknown source. Else see `borrow.load` and
+        `experiment.provide`.
     """
     config = workdir.config()
     experiment.check_simulated(config)
     robot = experiment.replay_robot(config, robot)
     world_model = load_decoding(workdir, "replay with")
     heldout = experiment.read_heldout(config, config.replay.episodes)
+    for source in set(sources or ()) - set(heldout):
+        experiment.provide(config, source, 0)
+        heldout[source] = experiment.read_split(config, source, "heldout", config.replay.episodes)
     env = simulation.make_env(config.task, robot, config.image_size)
     file = workdir.path / REPLAY
     report = json.loads(file.read_text()) if file.exists() else {}
-    for source, episodes in heldout.items():
+    for source in sources or heldout:
+        episodes = heldout[source]
         actions = decoded_actions(world_model, heldout, source)
         shown = min(config.evaluate.film, len(episodes)) if film else 0
         result = replay(env, actions, [episode.seed for episode in episodes], film=shown)

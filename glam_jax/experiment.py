@@ -115,7 +115,7 @@ def gather(config: ConfigDict) -> Data:
     """
     train = {}
     for source, count in sources(config).items():
-        _provide(config, source, count)
+        provide(config, source, count)
         train[source] = read_split(config, source, "train", count)
     heldout = read_heldout(config, config.data.heldout_episodes)
     of_target = own.targets(config) if own.is_own(config) else [config.data.target]
@@ -127,7 +127,13 @@ def gather(config: ConfigDict) -> Data:
     return Data(store, normalize.statistics(target, auxiliary), heldout)
 
 
-def _provide(config: ConfigDict, source: str, count: int) -> None:
+def provide(config: ConfigDict, source: str, count: int) -> None:
+    """Records or converts what is missing of a source's `count` training episodes and of its
+    held-out ones.
+
+    Raises:
+      See `collect.collect` and `own.ingest`.
+    """
     if own.is_own(config):
         own.ingest(config, source, count)
     else:

@@ -89,6 +89,13 @@ def test_a_larger_number_adds_without_repeating(whole, tmp_path):
     assert min(seed for call in second.seeds for seed in call) > 5
 
 
+def test_held_out_episodes_alone_and_training_episodes_later(whole, tmp_path):
+    assert run(tmp_path, 0)["episodes"] == {"train": 0, "heldout": 2}
+    assert (tmp_path / RECORDING.name / "contact_sheet.png").exists()
+    run(tmp_path, 10)
+    assert_same(tmp_path, whole[0])
+
+
 def test_enough_episodes_are_used_as_they_are(whole):
     unused = Demonstrator()
     report = run(whole[0], 7, demonstrator=unused)

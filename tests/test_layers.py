@@ -109,6 +109,22 @@ def test_random_shift_moves_both_views_alike_and_within_bounds():
     np.testing.assert_array_equal(vision.random_shift(image, 0, jax.random.key(0), row_B), image)
 
 
+def test_random_shading_is_smooth_and_of_the_deviation_asked():
+    image = jnp.full((32, 2, 32, 32, 3), 100, jnp.uint8)
+    rows = jnp.arange(32, dtype=jnp.int32)
+    shade = jax.jit(lambda x, row: vision.random_shading(x, 0.25, jax.random.key(0), row))
+    out = np.asarray(shade(image, rows))
+    field = out / 100 - 1
+    assert 0.17 < field.std() < 0.28 and abs(field.mean()) < 0.02
+    steps = np.abs(np.diff(field, axis=2)).mean() / field.std()
+    assert steps < 0.25, "not smooth"
+    for one, other in ((0, 1), (slice(None), slice(None))):  # rows, then views and colours
+        assert np.abs(field[one] - field[other, ::-1]).max() > 0.1
+    # A piece of the batch is shaded as it is in the whole.
+    np.testing.assert_allclose(shade(image[20:], rows[20:]), out[20:], rtol=1e-6)
+    np.testing.assert_array_equal(vision.random_shading(image, 0.0, jax.random.key(0), rows), image)
+
+
 def test_random_colours_are_a_gain_and_a_lift_of_each_row_alike_in_both_views():
     image = np.zeros((64, 2, 1, 2, 3), np.uint8)
     image[:, :, :, 1] = 100  # a black and a grey pixel

@@ -11,7 +11,8 @@ LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 SMALL = {
     "chunk": 5, "label_dim": 3, "action_dim": 8, "decodes": True, "proprio": "ee_pose",
     "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 6, "layers": 3, "width": 16,
-    "decoder_layers": 2, "shift_pixels": 1, "colour_jitter": 0.3, "pose_noise": 0.05,
+    "decoder_layers": 2, "shift_pixels": 1, "shading": 0.25, "colour_jitter": 0.3,
+    "pose_noise": 0.05,
 }  # fmt: skip
 
 

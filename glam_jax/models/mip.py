@@ -10,7 +10,7 @@ from glam_jax.models import draws
 from glam_jax.models.layers import mish
 from glam_jax.models.losses import masked_mean
 from glam_jax.models.modules import ActionDecoder
-from glam_jax.models.vision import TwoViewEncoder, random_colours, random_shift
+from glam_jax.models.vision import TwoViewEncoder, random_colours, random_shading, random_shift
 
 # t* of the second step: how much of the answer the second network call is given.
 T_STAR = 0.9
@@ -53,8 +53,8 @@ class MipPolicy(nn.Module):
       chunk: K. label_dim: Z, or A for the baseline. proprio: "ee_pose" or "joints".
       pose_noise: deviation of the noise added in training to the normalised pose that the
         policy is told, so that it also looks where the hand is.
-      shift_pixels, colour_jitter: of the images in training, see `vision.random_shift` and
-        `vision.random_colours`.
+      shift_pixels, shading, colour_jitter: of the images in training, see `vision.random_shift`,
+        `vision.random_shading` and `vision.random_colours`.
       encoder, view_size, dinov2_*: of the views, see `vision.TwoViewEncoder`.
     """
 
@@ -71,6 +71,7 @@ class MipPolicy(nn.Module):
     width: int
     decoder_layers: int
     shift_pixels: int
+    shading: float
     colour_jitter: float
     pose_noise: float
     encoder: str = "conv"
@@ -136,10 +137,11 @@ class MipPolicy(nn.Module):
         over the chunk's real transitions; and the squared error of h_a of both predictions
         against the robot's actions, likewise.
         """
-        key_shift, key_colours, key_noise, key_pose = jax.random.split(key, 4)
+        key_shift, key_shading, key_colours, key_noise, key_pose = jax.random.split(key, 5)
         label = batch["label"]
         row_B = draws.row_numbers(batch, len(label))
         image = random_shift(batch["image"], self.shift_pixels, key_shift, row_B)
+        image = random_shading(image, self.shading, key_shading, row_B)
         image = random_colours(image, self.colour_jitter, key_colours, row_B)
         blur = self.pose_noise * draws.normal(key_pose, row_B, batch["ee_pose"].shape[1:])
         condition = self.condition_on({**batch, "image": image, "ee_pose": batch["ee_pose"] + blur})

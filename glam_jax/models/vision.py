@@ -13,6 +13,8 @@ from glam_jax.models.vit import DinoV2
 CONV, DINOV2 = "conv", "dinov2"
 ENCODERS = (CONV, DINOV2)
 DTYPES = ("float32", "bfloat16")
+# Cells a side of the grids of `random_shading`.
+SHADES = (2, 4, 8)
 # Of each position in a centre of mass. With 1e-4, gradients of nearly silent channels were so large
 # that one device and four came apart in 20 steps.
 LEAST_MASS = 1e-2
@@ -132,6 +134,31 @@ def random_shift(
         return jax.lax.dynamic_slice(image, (0, yx[0], yx[1], 0), (v, h, w, c))
 
     return jax.vmap(crop)(padded, corner)
+
+
+def random_shading(
+    image_BxVxHxWx3: jax.Array, deviation: float, key: jax.Array, row_B: jax.Array
+) -> jax.Array:
+    """Shades each row's images by smooth random fields of colour: (1 + field) * x, float32.
+
+    A field is the sum of normal noise on grids of 2, 4 and 8 cells a side, cubically interpolated;
+    its deviation at a grid's points is about `deviation`. One for each view and colour channel,
+    keyed by the row's number (`draws`). Lamps, shadows and patterned tables of places that no
+    demonstration shows look like this to a convolution.
+    """
+    if deviation == 0:
+        return image_BxVxHxWx3
+    views, height, width, colours = image_BxVxHxWx3.shape[1:]
+
+    def field(key):
+        noise = [
+            jax.random.normal(k, (views, cells, cells, colours))
+            for k, cells in zip(jax.random.split(key, len(SHADES)), SHADES, strict=True)
+        ]
+        fine = (views, height, width, colours)
+        return sum(jax.image.resize(x, fine, "cubic") for x in noise) / len(SHADES) ** 0.5
+
+    return (1.0 + deviation * draws.per_row(field, key, row_B)) * image_BxVxHxWx3
 
 
 def random_colours(
