@@ -74,9 +74,9 @@ def make(task: str, argument: str = "") -> ConfigDict:
 def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:
     """The config of a task on given data, not locked; `chosen` as of `parse_argument`."""
     config = ConfigDict()
-    config.task = task
-    config.method = chosen["method"]
-    config.scale = chosen["scale"]
+    config.task = task  # what is to be done; chosen by the file in configs/
+    config.method = chosen["method"]  # the world model, or mip: the policy alone
+    config.scale = chosen["scale"]  # sizes and lengths: quick, standard or paper
     config.seed = 0  # initial parameters, batches and noise of training
     config.image_size = 64  # side of the square images, pixels
     config.world_model_from = ""  # run whose world model to use, seen from this run's folder
@@ -106,10 +106,12 @@ def _data(target: str) -> ConfigDict:
     data = ConfigDict()
     data.root = "runs/data"  # datasets are made here, or read if they are there
     data.target = target  # source with robot actions: kinova or kinova_real, both simulated
-    data.target_episodes = 100
-    # Source -> episodes that are used without actions, 0 to leave it out. A row of a batch that
-    # is no target row is a window of any of them, each equally likely.
-    data.auxiliary = ConfigDict({"umi": 400, "kinova": 0, "kinova_real": 0})
+    data.target_episodes = 100  # of it, with actions
+    # A row of a batch that is no target row is a window of any of these, each equally likely.
+    data.auxiliary = ConfigDict()
+    data.auxiliary.umi = 400  # its episodes, used without actions; 0 leaves it out
+    data.auxiliary.kinova = 0  # its episodes, used without actions
+    data.auxiliary.kinova_real = 0  # its episodes, used without actions
     data.heldout_episodes = 20  # of each source, never trained on
     data.resident_bytes = 8 << 30  # larger data is streamed instead of kept on the device
     return data
@@ -153,34 +155,37 @@ def _pretrain(method: str) -> ConfigDict:
     run.target_share = 0.5  # share of rows from the target source
     run.learning_rate = 1e-3  # peak of warm-up and cosine
     run.matrix_learning_rate = 1e-2  # the same for Linear layers, by Muon; 0: AdamW for all
-    run.warmup_steps = 200
-    run.weight_decay = 1e-5
+    run.warmup_steps = 200  # updates over which both rates rise
+    run.weight_decay = 1e-5  # of matrices, times the rate
     run.clip = 100.0  # largest gradient norm
-    run.ema_decay = 0.995
+    run.ema_decay = 0.995  # of the average of the parameters that is used in the end
     run.weights = _weights(_family(method))
     if _family(method) == "lapa":
         run.reseed_every = 20  # updates between replacements of codes that the batch does not use
         run.reseed_until = 0.5  # share of the run; later codes are left to settle
-    run.log_every = 50
-    run.evaluate_every = 500
-    run.save_every = 500
+    run.log_every = 50  # updates between lines of metrics.jsonl and TensorBoard
+    run.evaluate_every = 500  # updates between measurements on held-out episodes
+    run.save_every = 500  # updates between checkpoints
     run.steps_per_call = 20  # updates per dispatch, on an accelerator
     return run
 
 
 def _weights(family: str) -> ConfigDict:
     """Weights of the terms of stage 1, SPEC sections 2 and 4."""
-    weights = ConfigDict({"image": 1.0, "forward_y": 1.0, "forward_ee": 1.0})
+    weights = ConfigDict()
+    weights.image = 1.0  # reconstruction of images from y
+    weights.forward_y = 1.0  # next visual feature, from z of the inverse dynamics model
+    weights.forward_ee = 1.0  # next end-effector pose, from the same z
     if family == "clam":
         weights.action = 1.0  # its decoder reads the inverse dynamics model's z; 0.01 is in use too
     if family == "glam":
-        weights.kl_idm = 1e-3
-        weights.target_forward_y = 1.0
-        weights.target_forward_ee = 1.0
-        weights.proprio = 1.0
-        weights.action = 1.0
-        weights.kl_action_encoder = 1e-3
-        weights.alignment = 1.0  # lambda
+        weights.kl_idm = 1e-3  # of the inverse dynamics model's posterior from N(0, I)
+        weights.target_forward_y = 1.0  # as forward_y, with z of the action encoder
+        weights.target_forward_ee = 1.0  # as forward_ee, with z of the action encoder
+        weights.proprio = 1.0  # next joint state, with z of the action encoder
+        weights.action = 1.0  # robot action, decoded from z
+        weights.kl_action_encoder = 1e-3  # of the action encoder's posterior from N(0, I)
+        weights.alignment = 1.0  # lambda: of the two posteriors
     return weights
 
 
@@ -199,7 +204,7 @@ def _policy() -> ConfigDict:
     policy.hidden = 256  # of the head over both views
     policy.condition = 64  # visual dimensions of c
     policy.layers = 10  # of MIP's network
-    policy.width = 256
+    policy.width = 256  # of MIP's network and of h_a
     policy.decoder_layers = 4  # of h_a
     policy.pose_noise = 0.05  # added to the normalised pose in training; 0.05 is about 4 mm
     policy.shift_pixels = 1  # random shift of images, below the tolerance of the grasp
@@ -221,9 +226,12 @@ def _clone() -> ConfigDict:
     run.weight_decay = 1e-5
     run.clip = 10.0
     run.ema_decay = 0.995
+    run.weights = ConfigDict()
+    run.weights.first = 1.0  # labels as the first call of MIP's network predicts them
+    run.weights.second = 1.0  # labels as the second call does
     # A light action term: h_a learns as fast, for the optimizer's steps do not depend on the
     # gradient's scale, and the network is left to the labels, which all sources have.
-    run.weights = ConfigDict({"first": 1.0, "second": 1.0, "action": 0.03})
+    run.weights.action = 0.03  # robot actions, decoded from both
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500
@@ -233,7 +241,7 @@ def _clone() -> ConfigDict:
 
 def _evaluate() -> ConfigDict:
     evaluate = ConfigDict()
-    evaluate.trials = 50
+    evaluate.trials = 50  # unseen starts
     evaluate.first_seed = 1_000_000  # starts that no demonstration had
     evaluate.execute = 20  # actions of a chunk carried out before deciding again, at most K
     evaluate.batch = 50  # worlds of each device at a time

@@ -27,9 +27,8 @@ def make() -> ConfigDict:
     settings.mode = "chunk"
     settings.execute = 0  # actions in a reply of mode chunk; 0: as the run was evaluated
     settings.ensemble_decay = 0.01  # of the weights of newer chunks; negative prefers newer ones
-    # Per arm, rad; empty: the limits of the run's robot.
-    settings.joint_low = ()
-    settings.joint_high = ()
+    settings.joint_low = ()  # lowest, per arm, rad; empty: the limits of the run's robot
+    settings.joint_high = ()  # highest, likewise
     # Per arm, rad/s: about what a Kinova Gen3's large and small actuators are rated for. 0: no
     # limit.
     settings.joint_speed = (1.39, 1.39, 1.39, 1.39, 1.22, 1.22, 1.22)

@@ -1,0 +1,105 @@
+"""The site of docs/: it builds as it is, and what it says to type exists."""
+
+import pathlib
+import re
+import shlex
+import sys
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from mkdocs.exceptions import MkDocsException
+
+from glam_jax import config
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import reference  # noqa: E402
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+START = "python -m glam_jax."
+ENTRY_POINTS = reference.entry_points()
+
+
+def commands(page: pathlib.Path) -> list[list[str]]:
+    """The words of each `python -m glam_jax.NAME ...` of a page's indented blocks."""
+    blocks = re.findall(r"(?:^    .*\n)+", page.read_text(), re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [line[line.index(START) :] for line in lines if START in line]
+    # One that another program is given in quotes ends with theirs.
+    return [shlex.split(line.rstrip('"'), comments=True) for line in found]
+
+
+@pytest.fixture(scope="module")
+def flags_of():
+    """Entry point -> names of its flags."""
+    return {name: {f.name for f in reference.described(name)[1]} for name in ENTRY_POINTS}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; a warning fails it, as a link that leads nowhere is one."""
+    folder = tmp_path_factory.mktemp("site")
+    settings = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True)
+    try:
+        build(settings)
+    except MkDocsException as error:
+        pytest.fail(f"the site does not build: {error}")
+    return folder
+
+
+def test_it_builds_without_warnings_and_loads_nothing_from_elsewhere(site):
+    for page in (ROOT / "docs").glob("*.md"):
+        text = (site / page.with_suffix(".html").name).read_text()
+        assert not re.findall(r"<(?:link|script|img)[^>]*(?:src|href)=.?https?:", text), page
+
+
+def test_every_command_and_every_flag_of_it_is_on_the_page(site, flags_of):
+    text = (site / "commands.html").read_text()
+    for name in ENTRY_POINTS:
+        assert f'id="{name}"' in text
+        for flag in flags_of[name] - {"config_file"}:
+            assert "." in flag or f"--{flag}</code>" in text
+
+
+def test_every_key_of_a_config_is_on_the_page_and_explained(site):
+    text = (site / "configuration.html").read_text()
+    rows = dict(re.findall(r"<tr>\s*<td><code>([^<]+)</code></td>(.*?)</tr>", text, re.DOTALL))
+    for method in config.METHODS:
+        for key in reference.flat(config.make("lifting", f"method={method}")):
+            *_, note = re.findall(r"<td>(.*?)</td>", rows[key], re.DOTALL)
+            assert note.strip(), f"{key} has no comment in glam_jax/config.py"
+
+
+def test_comments_are_read_from_beside_and_from_above():
+    found = reference.comments(config, {"_clone": "clone.", "assemble": ""})
+    assert found["seed"] == "initial parameters, batches and noise of training"
+    assert found["clone.weights.action"] == "robot actions, decoded from both"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_the_pages_exist(page, flags_of):
+    for words in commands(page):
+        name = words[2].removeprefix("glam_jax.")
+        assert name in ENTRY_POINTS, words
+        for word in words[3:]:
+            if word in ("--", "&&", "|"):
+                break
+            if not word.startswith("--"):
+                continue
+            flag = word[2:].partition("=")[0]
+            key = flag.removeprefix("config.")
+            if key == flag:
+                known = flags_of[name]
+                assert flag in known or flag.removeprefix("no") in known, words
+            elif not key.startswith("own."):
+                assert _exists(key, words), words
+        for path in re.findall(r"--config=([\w./]+\.py)", " ".join(words)):
+            assert (ROOT / path).is_file() or "my_" in path, words
+
+
+def _exists(key: str, words: list[str]) -> bool:
+    served = words[2] == "glam_jax.serve"
+    keys = reference.flat(reference.settings.make() if served else config.make("lifting"))
+    return key in keys or "study" in words[2]
