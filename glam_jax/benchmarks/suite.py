@@ -73,14 +73,15 @@ def run(groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dic
         "reference": ceilings.REFERENCE,
         "measurements": [],
     }
-    for found in _measured(cases, sizes, limits):
+    for found in measured(cases, sizes, limits):
         results["measurements"].append(found)
         write_json(pathlib.Path(out) / JSON, results)
         write_text(pathlib.Path(out) / MARKDOWN, page.markdown(results))
     return results
 
 
-def _measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> Iterator[dict]:
+def measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> Iterator[dict]:
+    """A row of each case: measured, or why it could not be."""
     with tqdm(cases, desc="measuring", unit="case") as bar:
         for case in bar:
             bar.set_postfix_str(case.name)
