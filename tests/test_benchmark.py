@@ -307,6 +307,54 @@ def test_files_that_are_no_benchmark_are_named(tmp_path, text, what):
         record.read(path)
 
 
+# --- Side by side ------------------------------------------------------------------------
+
+
+def paired(bar, ours, theirs):
+    timing = clock.Timing((ours,) * 3, (theirs,) * 4)
+    made = Case("side_by_side/render 64 px/other", "image", 10, lambda: None)
+    work = Work(lambda: None, rival=case.Rival(lambda: None, bar))
+    return record.row(made, work, timing, CEILINGS)
+
+
+def test_a_pair_by_hand():
+    found = paired(2.0, ours=1.0, theirs=3.0)
+    assert found["beside"]["times"]["median"] == pytest.approx(3.0)
+    assert found["beside"]["reached"] and found["per_second"] == 10.0
+    assert not paired(4.0, ours=1.0, theirs=3.0)["beside"]["reached"]
+    assert "reached" not in paired(None, ours=1.0, theirs=3.0)["beside"]
+
+
+def test_pairs_have_a_table_of_their_own():
+    rows = [row("render/a", 1.0), paired(2.0, 1.0, 3.0), paired(4.0, 1.0, 3.0)]
+    rows.append(record.failed(Case("side_by_side/x/torch", "image", 1, lambda: None), "no torch"))
+    about = {
+        "about": {},
+        "ceilings": {"flops_per_s": {"float32": 1e9}, "bytes_per_s": 1e9},
+        "reference": "a product",
+        "machine": {**HERE, "python": "3", "packages": {}},
+    }
+    text = page.markdown({**results(), **about, "measurements": rows})
+    alone, pairs = text.split("Side by side")
+    assert "render/a" in alone and "render/a" not in pairs
+    line = "| render 64 px | other | 10 images | 3.33 | 3 (3 to 3) | "
+    assert line + "2 | reached |" in pairs and line + "4 | missed |" in pairs
+    assert "| x | torch | no torch |" in pairs
+
+
+def test_what_is_missing_costs_its_row_alone():
+    def missing():
+        raise case.Unavailable("needs a library")
+
+    def present():
+        return Work(lambda: None, rival=case.Rival(lambda: None))
+
+    cases = [Case("side_by_side/a/b", "x", 1, missing), Case("side_by_side/a/c", "x", 1, present)]
+    sizes = case.defaults(quick=True)
+    lost, found = suite.measured(cases, sizes, CEILINGS)
+    assert lost["error"] == "needs a library" and found["beside"]["times"]["median"] > 0
+
+
 # --- The command ------------------------------------------------------------------------
 
 

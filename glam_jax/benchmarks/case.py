@@ -13,7 +13,24 @@ class BenchmarkError(ValueError):
     """A group, size, file or process that the benchmark cannot use."""
 
 
+class Unavailable(BenchmarkError):
+    """A case that cannot be measured here, such as for a library that is missing; says why."""
+
+
 SCALES = ("standard", "paper")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """What a case is set beside, instead of the fixed computation: the same amount of work.
+
+    Attributes:
+      run: one call.
+      bar: how many times as fast as the rival we mean to be at least; None: no aim.
+    """
+
+    run: Callable[[], Any]
+    bar: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +43,7 @@ class Work:
       dtype: of its matrix products, "float32" or "bfloat16".
       warm_up: calls before the clock starts.
       repeats: most repeats, where a call is long; None: as many as asked for.
+      rival: of a pair, measured by turns.
     """
 
     run: Callable[[], Any]
@@ -33,6 +51,7 @@ class Work:
     dtype: str = "float32"
     warm_up: int = 1
     repeats: int | None = None
+    rival: Rival | None = None
 
 
 @dataclasses.dataclass(frozen=True)

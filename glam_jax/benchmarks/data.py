@@ -18,11 +18,12 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     for stage, rows in _ROWS.items():
         for kind in ("resident", "streamed"):
             for batch in sizes.batches["standard"] or sizes.batches["paper"]:
-                make = functools.partial(_work, stage, kind, batch)
+                make = functools.partial(work, stage, kind, batch)
                 yield Case(f"data/{rows} {kind}/batch {batch}", "row", batch, make)
 
 
-def _work(stage: str, kind: str, batch: int) -> Work:
+def work(stage: str, kind: str, batch: int) -> Work:
+    """A batch of a stage, "resident" or "streamed"."""
     config = training.config_of("standard", stage, batch)
     feed = training.feed_of(stage, config, kind == "resident")
     shapes = jax.eval_shape(feed.assemble, feed.fetch(0), jnp.int32(0))

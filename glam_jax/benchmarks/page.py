@@ -7,6 +7,10 @@ COLUMNS = (
     "measured", "per second", "seconds (quartiles)", "repeats", "ratio (quartiles)",
     "FLOP", "of matrix product", "bytes", "of copy",
 )  # fmt: skip
+PAIRS = (
+    "measured", "against", "ours per second", "theirs per second", "times as fast (quartiles)",
+    "at least", "",
+)  # fmt: skip
 _NOTE = (
     "Seconds are those of one call, the median of all repeats. The ratio is the time of one unit "
     "over that of a fixed computation beside it: lower is better. FLOP and bytes are what a call "
@@ -25,6 +29,8 @@ def markdown(results: dict) -> str:
         "Python " + here["python"],
         *(f"{name} {version}" for name, version in here["packages"].items()),
     ]
+    pairs = [row for row in results["measurements"] if _is_pair(row)]
+    alone = [row for row in results["measurements"] if not _is_pair(row)]
     parts = [
         "# Benchmark",
         "; ".join(machine) + ".",
@@ -32,8 +38,11 @@ def markdown(results: dict) -> str:
         f"Ceilings: matrix product {flops}; copy {si(ceilings['bytes_per_s'])}B/s. "
         f"Fixed computation, {results['reference']}.",
         _NOTE,
-        Table("Measured", COLUMNS, [_line(row) for row in results["measurements"]]).markdown(),
     ]
+    if alone:
+        parts.append(Table("Measured", COLUMNS, [_line(row) for row in alone]).markdown())
+    if pairs:
+        parts.append(Table("Side by side", PAIRS, [_pair(row) for row in pairs]).markdown())
     return "\n\n".join(parts) + "\n"
 
 
@@ -68,6 +77,27 @@ def _line(row: dict) -> tuple[str, ...]:
         f"{bound}{row['flops_share']:.2%}",
         si(row["bytes"]).strip(),
         f"{row['bytes_share']:.2%}",
+    )
+
+
+def _is_pair(row: dict) -> bool:
+    return row["name"].startswith("side_by_side/")
+
+
+def _pair(row: dict) -> tuple[str, ...]:
+    *measured, against = row["name"].split("/")[1:]
+    if "error" in row:
+        return ("/".join(measured), against, row["error"], *["-"] * (len(PAIRS) - 3))
+    beside = row["beside"]
+    theirs, bar = row["items"] / row["reference_seconds"], beside["bar"]
+    return (
+        "/".join(measured),
+        against,
+        f"{si(row['per_second'])}{row['unit']}s",
+        si(theirs).strip(),
+        _spread(beside["times"]),
+        f"{bar:.3g}" if bar else "-",
+        ("reached" if beside["reached"] else "missed") if bar else "",
     )
 
 

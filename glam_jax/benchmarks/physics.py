@@ -23,14 +23,15 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Both engines on every task and number of worlds."""
     for task in sizes.tasks:
         arms = worlds.env_of(task).layout.arms
-        for engine, make in (("mjx", _mjx), ("mujoco", _native)):
+        for engine, make in (("mjx", mjx_steps), ("mujoco", native)):
             for count in sizes.worlds:
                 name = f"physics/{engine}/{arms} {'arm' if arms == 1 else 'arms'}/{count} worlds"
                 steps = count * CONTROL_STEPS * SUBSTEPS
                 yield Case(name, "step", steps, functools.partial(make, task, count))
 
 
-def _mjx(task: str, count: int) -> Work:
+def mjx_steps(task: str, count: int) -> Work:
+    """The environment's own control steps."""
     env = worlds.env_of(task)
     state = worlds.starts(env, count)
     action = worlds.held(env, state)
@@ -45,8 +46,9 @@ def _mjx(task: str, count: int) -> Work:
     return Work(lambda: call(state, action), cost.count(call, state, action), warm_up=2)
 
 
-def _native(task: str, count: int) -> Work:
+def native(task: str, count: int) -> Work:
+    """C MuJoCo on all cores."""
     env = worlds.env_of(task)
     data = worlds.starts(env, count).data
-    native, ctrl = NativeWorlds(env, np.asarray(data.qpos)), np.asarray(data.ctrl)
-    return Work(lambda: native.run(ctrl, CONTROL_STEPS * SUBSTEPS))
+    simulated, ctrl = NativeWorlds(env, np.asarray(data.qpos)), np.asarray(data.ctrl)
+    return Work(lambda: simulated.run(ctrl, CONTROL_STEPS * SUBSTEPS))

@@ -20,9 +20,10 @@ def row(case: Case, work: Work, timing: Timing, ceilings: Ceilings) -> dict:
     Returns:
       name, unit; `per_second`, units per second; `seconds` of a call and `ratio`, each with
       median, quartiles and all repeats: time of a unit over that of the fixed computation beside
-      it, lower is better; and, where they can be counted, `flops` and `bytes` of a call,
-      `flops_at_least` where the first is a lower bound, and the shares of the ceilings that are
-      reached.
+      it, lower is better; of a pair, over a call of the rival, and `beside`: `times`, how many
+      times as fast as the rival, its `bar` and whether that is `reached`; and, where they can be
+      counted, `flops` and `bytes` of a call, `flops_at_least` where the first is a lower bound,
+      and the shares of the ceilings that are reached.
     """
     once = median(timing.seconds)
     found = {
@@ -34,6 +35,10 @@ def row(case: Case, work: Work, timing: Timing, ceilings: Ceilings) -> dict:
         "ratio": _spread(tuple(ratio / case.items for ratio in timing.ratios)),
         "reference_seconds": median(timing.reference),
     }
+    if work.rival:
+        times, bar = tuple(1.0 / ratio for ratio in timing.ratios), work.rival.bar
+        found["beside"] = {"times": _spread(times), "bar": bar}
+        found["beside"] |= {"reached": median(times) >= bar} if bar else {}
     if work.cost:
         ceiling = ceilings.flops_per_s[work.dtype]
         found |= {

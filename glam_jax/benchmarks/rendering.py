@@ -23,11 +23,12 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     for task, pixels, count in dict.fromkeys(points):
         geoms = len(visible_geoms(worlds.env_of(task).mj_model))
         name = f"render/{pixels} px/{count} worlds/{geoms} geoms"
-        make = functools.partial(_work, task, pixels, count)
+        make = functools.partial(work, task, pixels, count)
         yield Case(name, "image", count * len(schema.VIEWS), make)
 
 
-def _work(task: str, pixels: int, count: int) -> Work:
+def work(task: str, pixels: int, count: int) -> Work:
+    """All cameras of so many worlds at their starts."""
     env = worlds.env_of(task, pixels)
     state = worlds.starts(worlds.env_of(task), count)
     sight = jax.vmap(env.sight)(state)

@@ -27,17 +27,31 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
     return Store(target, auxiliary), normalize.statistics(target, auxiliary)
 
 
+def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
+    """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones."""
+    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
+    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+
+    def repeated(distinct: list, count: int) -> list:
+        return [distinct[index % len(distinct)] for index in range(count)]
+
+    targets = max(episodes // 10, 1)
+    return Store(
+        repeated(target, targets), repeated(auxiliary, episodes - targets), modalities=(modality,)
+    )
+
+
 def _episodes(layout: schema.Layout, frames: int, source: str, first: int) -> list[schema.Episode]:
     seeds = range(first, first + EPISODES)
     return [schema.fake_episode(layout, frames, seed, "lifting", source) for seed in seeds]
 
 
-def params(init: Callable[[], dict]) -> dict:
+def params(init: Callable[[], dict], scale: float = 0.02) -> dict:
     """Small random numbers of the shapes that `init` would give, which is not run."""
     rng = np.random.default_rng(SEED)
 
     def draw(leaf):
-        return jnp.asarray(rng.normal(scale=0.02, size=leaf.shape), leaf.dtype)
+        return jnp.asarray(rng.normal(scale=scale, size=leaf.shape), leaf.dtype)
 
     return jax.tree.map(draw, jax.eval_shape(init))
 

@@ -18,10 +18,11 @@ from glam_jax.benchmarks import (
     record,
     relabelling,
     rendering,
+    side_by_side,
     startup,
     training,
 )
-from glam_jax.benchmarks.case import BenchmarkError, Case, Sizes
+from glam_jax.benchmarks.case import BenchmarkError, Case, Sizes, Unavailable
 from glam_jax.runtime.writer import write_json, write_text
 
 GROUPS: dict[str, Callable[[Sizes], Iterator[Case]]] = {
@@ -33,6 +34,7 @@ GROUPS: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "physics": physics.cases,
     "evaluation": closed_loop.cases,
     "startup": startup.cases,
+    "side_by_side": side_by_side.cases,
 }
 JSON, MARKDOWN = "benchmark.json", "benchmark.md"
 
@@ -71,19 +73,22 @@ def run(groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dic
         "reference": ceilings.REFERENCE,
         "measurements": [],
     }
-    for found in _measured(cases, sizes, limits):
+    for found in measured(cases, sizes, limits):
         results["measurements"].append(found)
         write_json(pathlib.Path(out) / JSON, results)
         write_text(pathlib.Path(out) / MARKDOWN, page.markdown(results))
     return results
 
 
-def _measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> Iterator[dict]:
+def measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> Iterator[dict]:
+    """A row of each case: measured, or why it could not be."""
     with tqdm(cases, desc="measuring", unit="case") as bar:
         for case in bar:
             bar.set_postfix_str(case.name)
             try:
                 yield measure(case, sizes, limits)
+            except Unavailable as error:
+                yield record.failed(case, str(error))
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -91,13 +96,13 @@ def _measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) ->
 
 
 def measure(case: Case, sizes: Sizes, limits: ceilings.Ceilings) -> dict:
-    """One measurement, beside the fixed computation; see `record.row`."""
+    """One measurement, beside its rival or the fixed computation; see `record.row`."""
     work = case.make()
     timing = clock.repeat(
         work.run,
         repeats=min(sizes.repeats, work.repeats or sizes.repeats),
         limit_s=sizes.limit_s,
         warm_up=work.warm_up,
-        reference=ceilings.reference(),
+        reference=work.rival.run if work.rival else ceilings.reference(),
     )
     return record.row(case, work, timing, limits)

@@ -16,6 +16,7 @@ from glam_jax.benchmarks.case import SCALES, Case, Sizes, Work
 from glam_jax.runtime import loop, optim
 from glam_jax.stages import clone, pretrain
 from glam_jax.stages import training as stages
+from glam_jax.store import Store
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
 FRAMES = 33
@@ -45,9 +46,11 @@ def config_of(scale: str, stage: str, batch: int) -> ConfigDict:
     return config
 
 
-def feed_of(stage: str, config: ConfigDict, resident: bool = True) -> pipeline.Feed:
+def feed_of(
+    stage: str, config: ConfigDict, resident: bool = True, data: Store | None = None
+) -> pipeline.Feed:
     """A stage's batches from made-up data, kept on the device or streamed from the host."""
-    data, _ = samples.store(config.image_size, FRAMES)
+    data = data or samples.store(config.image_size, FRAMES)[0]
     run, rest = config[stage], (config[stage].target_share, config.seed, resident)
     if stage == "pretrain":
         share, *rest = rest
@@ -89,15 +92,22 @@ class Trainer:
         return cost.Cost(must.flops * self.updates, float(moved * self.updates), must.at_least)
 
 
-def trainer(stage: str, config: ConfigDict, made_up: bool = False) -> Trainer:
-    """A stage of a config on made-up data, from its initial parameters or from made-up ones,
-    which need no compilation."""
-    feed, (loss, init) = feed_of(stage, config), _PARTS[stage](config)
+def trainer(
+    stage: str, config: ConfigDict, made_up: bool = False, feed: pipeline.Feed | None = None
+) -> Trainer:
+    """A stage of a config on made-up data or on a feed, from its initial parameters or from made-up
+    ones, which need no compilation."""
+    feed, (loss, init) = feed or feed_of(stage, config), parts(stage, config)
     params = samples.params(init) if made_up else init()
     step, optimizer = stages.make_step(config, config[stage], loss=loss, feed=feed)
     state, fetched = optim.init_state(params, optimizer), feed.fetch(0)
     batch = jax.eval_shape(feed.assemble, fetched, state.step)
     return Trainer(step, state, fetched, _updates(config[stage]), batch)
+
+
+def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
+    """A stage's loss, and what makes its initial parameters."""
+    return _PARTS[stage](config)
 
 
 def _pretrain(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:

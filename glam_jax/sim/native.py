@@ -1,4 +1,4 @@
-"""C MuJoCo on the models of the environments: many worlds at once, on the cores of the CPU."""
+"""C MuJoCo on the models of the environments: many worlds at once, and pictures by OpenGL."""
 
 import os
 
@@ -58,3 +58,43 @@ def _state(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
     state = np.empty(mujoco.mj_stateSize(model, kind))
     mujoco.mj_getState(model, data, state, kind)
     return state
+
+
+class NativePictures:
+    """Pictures of an environment's worlds by `mujoco.Renderer`, one after the other."""
+
+    def __init__(self, env: Env, pixels: int, antialiased: bool = True):
+        """Opens an OpenGL context, of the kind that the variable MUJOCO_GL names.
+
+        Shadows and reflections are left out, for `Env.render` has none either.
+
+        Args:
+          env: whose model and cameras are drawn. pixels: side of the pictures.
+          antialiased: with as many samples a pixel as the model asks for, or one.
+
+        Raises:
+          RuntimeError: there is no OpenGL to draw with.
+        """
+        self._model, samples = env.mj_model, env.mj_model.vis.quality.offsamples
+        self._data = mujoco.MjData(self._model)
+        try:
+            self._model.vis.quality.offsamples = samples if antialiased else 0
+            self._renderer = mujoco.Renderer(self._model, pixels, pixels)
+        except Exception as error:  # whatever the library under it raises
+            raise RuntimeError(f"mujoco.Renderer found no OpenGL ({error})") from error
+        finally:
+            self._model.vis.quality.offsamples = samples
+        for flag in ("SHADOW", "REFLECTION", "SKYBOX", "HAZE"):
+            self._renderer.scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = 0
+
+    def render(self, qpos_NxQ: np.ndarray, views: tuple[str, ...]) -> np.ndarray:
+        """Pictures (N, V, H, W, 3) uint8 of worlds with these positions of all joints."""
+        pictures = []
+        for qpos in qpos_NxQ:
+            self._data.qpos[:] = qpos
+            mujoco.mj_kinematics(self._model, self._data)
+            mujoco.mj_camlight(self._model, self._data)
+            for view in views:
+                self._renderer.update_scene(self._data, view)
+                pictures.append(self._renderer.render())
+        return np.stack(pictures).reshape(len(qpos_NxQ), len(views), *pictures[0].shape)
