@@ -11,7 +11,9 @@ from test_benchmark import SMALL
 from glam_jax import config as configs
 from glam_jax.benchmarks import samples, training
 from glam_jax.models import draws
+from glam_jax.models.vision import SHADES
 from glam_jax.runtime import optim
+from glam_jax.schema import VIEWS
 from glam_jax.stages import training as stages
 
 WHY = "compares with PyTorch: pip install -e '.[bench]'"
@@ -51,12 +53,17 @@ def window_draws(config, key):
 def chunk_draws(config, key):
     """What `MipPolicy.loss` draws from a key."""
     policy, rows = config.policy, jnp.arange(BATCH)
-    key_shift, key_colours, key_noise, key_pose = jax.random.split(key, 4)
+    key_shift, key_shading, key_colours, key_noise, key_pose = jax.random.split(key, 5)
     corners = 2 * policy.shift_pixels + 1
     corner = functools.partial(jax.random.randint, shape=(2,), minval=0, maxval=corners)
     colours = functools.partial(jax.random.uniform, shape=(4,), minval=-1.0, maxval=1.0)
+
+    def shades(key):
+        keys = zip(jax.random.split(key, len(SHADES)), SHADES, strict=True)
+        return {f"shade_{n}": jax.random.normal(k, (len(VIEWS), n, n, 3)) for k, n in keys}
+
     ee_dim = samples.store(config.image_size, training.FRAMES)[0].layout.ee_dim
-    return {
+    return draws.per_row(shades, key_shading, rows) | {
         "corner": draws.per_row(corner, key_shift, rows),
         "colours": draws.per_row(colours, key_colours, rows),
         "noise": draws.normal(key_noise, rows, (policy.chunk, config.world_model.latent)),

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import jax
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glam_jax.benchmarks.torch_layers import MLP, SmallEncoder, linears, norms
 from glam_jax.models.mip import T_STAR
+from glam_jax.models.vision import SHADES
 from glam_jax.schema import VIEWS, Layout
 
 
@@ -62,6 +65,7 @@ class MipPolicy(nn.Module):
         width: int,
         decoder_layers: int,
         shift_pixels: int,
+        shading: float,
         colour_jitter: float,
         pose_noise: float,
         proprio: str = "ee_pose",
@@ -72,17 +76,25 @@ class MipPolicy(nn.Module):
         super().__init__()
         assert (proprio, encoder, view_size) == ("ee_pose", "conv", 0)
         self.shape = (chunk, label_dim)
+        self.views = len(VIEWS)
         self.pixels, self.jitter, self.pose_noise = shift_pixels, colour_jitter, pose_noise
         self.ee_dim, side = layout.ee_dim, layout.image_size
+        self.shading = shading / len(SHADES) ** 0.5
+        # Interpolation along one axis, from each grid: (H, cells).
+        grids = [jax.image.resize(np.eye(n, dtype=np.float32), (side, n), "cubic") for n in SHADES]
+        self.grids = [torch.tensor(np.asarray(grid)) for grid in grids]
         self.vision = TwoViewEncoder(side, channels, features, hidden, condition)
         self.network = MipNetwork(chunk, label_dim, condition + layout.ee_dim, layers, width)
         self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList()})
         self.action_decoder["mlp"].append(MLP(label_dim, decoder_layers, width, layout.action_dim))
 
     def draw(self, rows: int) -> dict[str, Tensor]:
-        """The random numbers of one call of `loss`: corners of the crops, colours, noise of the
-        labels and of the pose."""
-        return {
+        """The random numbers of one call of `loss`: corners of the crops, grids of the shading,
+        colours, noise of the labels and of the pose."""
+        shades = {
+            f"shade_{n}": torch.randn(rows, self.views, n, n, 3) for n in SHADES if self.shading
+        }
+        return shades | {
             "corner": torch.randint(2 * self.pixels + 1, (rows, 2)),
             "colours": torch.rand(rows, 4) * 2.0 - 1.0,
             "noise": torch.randn(rows, *self.shape),
@@ -90,7 +102,8 @@ class MipPolicy(nn.Module):
         }
 
     def augmented(self, image_BxVxHxWx3: Tensor, draws: dict[str, Tensor]) -> list[Tensor]:
-        """`vision.random_shift` and `random_colours`: of each view (B, 3, H, W), channels last."""
+        """`vision.random_shift`, `random_shading` and `random_colours`: of each view
+        (B, 3, H, W), channels last."""
         b, v, h, w, c = image_BxVxHxWx3.shape
         shift = draws["corner"] - self.pixels
         rows = (torch.arange(h) + shift[:, :1]).clamp_(0, h - 1)
@@ -99,8 +112,15 @@ class MipPolicy(nn.Module):
         # Whole pixels of the flat list of all: several times faster than indexing three axes.
         offset = torch.arange(b * v).view(b, v, 1) * (h * w)
         pixels = image_BxVxHxWx3.reshape(-1, c).index_select(0, (source[:, None] + offset).view(-1))
+        image = pixels.view(b, v, h, w, c).float()
+        if self.shading:
+            fields = [
+                torch.einsum("hm,bvmnc,wn->bvhwc", grid, draws[f"shade_{n}"], grid)
+                for n, grid in zip(SHADES, self.grids, strict=True)
+            ]
+            image = image * (1.0 + self.shading * sum(fields))
         draw = self.jitter * draws["colours"][:, None, None, None]
-        image = pixels.view(b, v, h, w, c) * (1.0 + draw[..., :3]) + 127.5 * draw[..., 3:]
+        image = image * (1.0 + draw[..., :3]) + 127.5 * draw[..., 3:]
         return [view.permute(0, 3, 1, 2) for view in image.unbind(1)]
 
     def loss(
