@@ -38,7 +38,7 @@ def replay(
         T - 1 commands of its transitions.
       seeds: N episode seeds, one for each sequence.
       horizon: control steps T; None for the env's own, or the longest sequence if longer.
-      batch: worlds that each of this host's devices simulates at a time; None shares all out.
+      batch: worlds that each device simulates at a time; None shares all out.
       film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 

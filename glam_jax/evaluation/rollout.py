@@ -80,7 +80,8 @@ def rollout(
     policy and physics of a batch of worlds are one jitted scan, compiled once for an
     (env, policy, execute, horizon) and batch: hand over the same function `policy` each time,
     and what changes between calls as `params`. The last batch is padded. Worlds run on after
-    success, which is latched.
+    success, which is latched. Several hosts take a share of the seeds each, and all get the
+    whole: every host calls it alike.
 
     Args:
       env: the simulated world, of a robot with the policy's actions.
@@ -170,39 +171,52 @@ def run_batches(
     film: int,
     progress: Callable[[int], Any] | None,
 ) -> Rollout:
-    """Runs N worlds in batches of one size and joins what they recorded.
+    """Runs N worlds in batches of one size, a share on each host, and joins what they recorded.
+
+    What is kept of a world is small next to its simulation: `Rollout` without `sight`, some 50
+    bytes a step and arm. The rest goes with the batch, so thousands of worlds fit.
 
     Args:
-      run: maps a batch of each array to a record, arrays (B, at least T, ...) on the devices;
-        see `sharding.over_worlds`.
-      arrays: arguments (N, ...) of `run`, the seeds first. The last batch is filled up with
+      run: maps a batch of each array to a record, arrays (B, at least T, ...) on this host's
+        devices; see `sharding.over_worlds`.
+      arrays: arguments (N, ...) of `run`, the seeds first. Shares and batches are filled up with
         repetitions of the last world, whose records are dropped.
       horizon: T, steps kept of each record.
       batch: worlds of each device at a time, or None for all at once.
       film: worlds whose sight is kept.
-      progress: called with the number of worlds just finished.
+      progress: called with the number of worlds just finished, on all hosts if they keep pace.
 
     Raises:
       ValueError: if `batch` is not positive.
     """
-    total, devices = len(arrays[0]), jax.local_device_count()
-    batch = -(-total // devices) if batch is None else batch
+    hosts, devices = jax.process_count(), jax.local_device_count()
+    total = len(arrays[0])
+    share = -(-total // hosts)
+    batch = -(-share // devices) if batch is None else batch
     if batch < 1:
         raise ValueError(f"batch is {batch}; expected at least 1 world")
-    batch, parts = batch * devices, []
-    for start in range(0, total, batch):
-        count = min(batch, total - start)
-        rows = np.minimum(np.arange(start, start + batch), total - 1)
+    first, batch, parts = jax.process_index() * share, batch * devices, []
+    for start in range(0, share, batch):
+        count = min(batch, share - start)
+        rows = np.minimum(first + np.arange(start, start + batch), total - 1)
         record = run(*(array[rows] for array in arrays))
-        sight = record.pop("sight")
-        part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
-        kept = min(max(film - start, 0), count)
-        part["sight"] = jax.tree.map(lambda value: np.asarray(value[:kept, :horizon]), sight)  # noqa: B023
-        parts.append(part)
+        parts.append(_kept(record, count, horizon, max(film - start, 0)))
         if progress is not None:
-            progress(count)
+            progress(min((start + count) * hosts, total) - start * hosts)
     record = jax.tree.map(lambda *values: np.concatenate(values), *parts)
-    return _summary(arrays[0], record)
+    sight = record.pop("sight")
+    record = {name: value[:total] for name, value in sharding.of_all_hosts(record).items()}
+    if film:  # an array of no worlds cannot be sent
+        sight = jax.tree.map(lambda value: value[:film], sharding.of_all_hosts(sight))
+    return _summary(arrays[0], record | {"sight": sight})
+
+
+def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
+    """The first T steps of a batch's first worlds, on the host; the sight of fewer."""
+    sight = record.pop("sight")
+    part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
+    seen = min(film, count)
+    return part | {"sight": jax.tree.map(lambda value: np.asarray(value[:seen, :horizon]), sight)}
 
 
 def _summary(seeds: np.ndarray, record: dict) -> Rollout:

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glam_jax.runtime import hosts
@@ -150,6 +151,17 @@ def over_worlds(function: Callable, shared: int, options: dict) -> Callable:
         return mapped(same, jax.device_put(arguments[shared:], split))
 
     return run
+
+
+def of_all_hosts(tree: Any) -> Any:
+    """Arrays (N, ...) of each host, joined along the first axis in the order of hosts; on each.
+
+    All hosts must call it, with arrays of the same shapes; they wait for each other.
+    """
+    if jax.process_count() == 1:
+        return tree
+    hosts.any_host(False)  # collectives give up where one host comes half a minute late
+    return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
 
 
 def compiled_together(call: Any) -> Any:
