@@ -108,9 +108,9 @@ def rollout(
     actions = env.action_dim
     low, high = (-np.inf, np.inf) if bounds is None else bounds
     low, high = (np.broadcast_to(np.float32(edge), (actions,)) for edge in (low, high))
-    scan = compiled(env, policy, execute, -(-horizon // execute))
     return run_batches(
-        functools.partial(scan, params, low, high),
+        compiled(env, policy, execute, -(-horizon // execute)),
+        (params, low, high),
         (checked_seeds(seeds),),
         horizon=horizon,
         batch=batch,
@@ -163,7 +163,8 @@ def checked_seeds(seeds: Sequence[int]) -> np.ndarray:
 
 
 def run_batches(
-    run: Callable[..., dict],
+    function: Callable[..., dict],
+    same: tuple,
     arrays: tuple[np.ndarray, ...],
     *,
     horizon: int,
@@ -177,10 +178,10 @@ def run_batches(
     bytes a step and arm. The rest goes with the batch, so thousands of worlds fit.
 
     Args:
-      run: maps a batch of each array to a record, arrays (B, at least T, ...) on this host's
-        devices; see `sharding.over_worlds`.
-      arrays: arguments (N, ...) of `run`, the seeds first. Shares and batches are filled up with
-        repetitions of the last world, whose records are dropped.
+      function, same: function(*same, *a batch of each array) -> a record, arrays (B, at least T,
+        ...); see `sharding.over_worlds`.
+      arrays: arguments (N, ...) of `function`, the seeds first. Shares and batches are filled up
+        with repetitions of the last world, whose records are dropped.
       horizon: T, steps kept of each record.
       batch: worlds of each device at a time, or None for all at once.
       film: worlds whose sight is kept.
@@ -189,20 +190,21 @@ def run_batches(
     Raises:
       ValueError: if `batch` is not positive.
     """
-    hosts, devices = jax.process_count(), jax.local_device_count()
-    total = len(arrays[0])
+    run, devices = sharding.over_worlds(function, same), jax.local_device_count()
+    total, hosts = len(arrays[0]), jax.process_count()
     share = -(-total // hosts)
     batch = -(-share // devices) if batch is None else batch
     if batch < 1:
         raise ValueError(f"batch is {batch}; expected at least 1 world")
-    first, batch, parts = jax.process_index() * share, batch * devices, []
-    for start in range(0, share, batch):
-        count = min(batch, share - start)
-        rows = np.minimum(first + np.arange(start, start + batch), total - 1)
-        record = run(*(array[rows] for array in arrays))
-        parts.append(_kept(record, count, horizon, max(film - start, 0)))
+    first, parts = jax.process_index() * share, []
+    for start in range(0, share, batch * devices):
+        rows = np.minimum(first + np.arange(start, start + batch * devices), total - 1)
+        for at, record in enumerate(run(*(array[rows] for array in arrays))):
+            before = min(start + at * batch, share)
+            parts.append(_kept(record, min(batch, share - before), horizon, max(film - before, 0)))
         if progress is not None:
-            progress(min((start + count) * hosts, total) - start * hosts)
+            done = min(start + batch * devices, share)
+            progress(min(done * hosts, total) - start * hosts)
     record = jax.tree.map(lambda *values: np.concatenate(values), *parts)
     sight = record.pop("sight")
     record = {name: value[:total] for name, value in sharding.of_all_hosts(record).items()}
@@ -212,7 +214,7 @@ def run_batches(
 
 
 def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
-    """The first T steps of a batch's first worlds, on the host; the sight of fewer."""
+    """The first T steps of a device's first worlds, on the host; the sight of fewer."""
     sight = record.pop("sight")
     part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
     seen = min(film, count)
@@ -255,7 +257,7 @@ def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable
         _, records = jax.lax.scan(decide, jax.vmap(env.reset)(keys), jnp.arange(decisions))
         return jax.tree.map(_join_decisions, records)
 
-    return sharding.over_worlds(run, 3, simulation_options())
+    return jax.jit(run, compiler_options=simulation_options())
 
 
 def _join_decisions(record: jax.Array) -> jax.Array:
