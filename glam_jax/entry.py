@@ -1,6 +1,7 @@
 """How entry points start: what a user can put right ends in one line, not in a traceback."""
 
 import sys
+import traceback
 from collections.abc import Callable
 
 from absl import app
@@ -8,6 +9,7 @@ from absl import app
 from glam_jax.benchmarks.case import BenchmarkError
 from glam_jax.grid import StudyError
 from glam_jax.recording import DataError
+from glam_jax.runtime import hosts
 from glam_jax.runtime.checkpoint import CheckpointError
 from glam_jax.runtime.rollcall import HostError
 from glam_jax.runtime.safetensors import TensorFileError
@@ -37,7 +39,8 @@ def run(main: Callable) -> None:
     """`absl.app.run`, with errors of use on one line of stderr and exit status 1.
 
     These are the `EXPECTED` ones, and all that goes wrong before `main` starts: then only the
-    command line and its config have been read. Anything else keeps its traceback.
+    command line and its config have been read. Anything else keeps its traceback. Other hosts of
+    the run are told.
     """
     started = False
 
@@ -49,7 +52,11 @@ def run(main: Callable) -> None:
     try:
         app.run(begin)
     except Exception as error:
-        if started and not isinstance(error, EXPECTED):
+        if not started or isinstance(error, EXPECTED):
+            print(f"error: {error}", file=sys.stderr)
+        elif hosts.alone():
             raise
-        print(f"error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
+        hosts.fail(error)
         sys.exit(1)

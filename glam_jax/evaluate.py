@@ -3,6 +3,7 @@
     python -m glam_jax.evaluate --workdir=runs/lifting_glam_o_quick_seed0 --trials=50 --video
 
 Gives the same answer as training did for the same trials; `--video` writes rollouts.mp4 anew.
+The trials are shared out over all devices, and over the hosts that flags name as for training.
 """
 
 import json
@@ -12,10 +13,12 @@ from absl import flags, logging
 
 from glam_jax import entry, experiment
 from glam_jax.evaluation import video
+from glam_jax.runtime import hosts
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
 from glam_jax.workdir import Workdir
 
+hosts.define_flags()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
 _TRIALS = flags.DEFINE_integer("trials", 50, "Unseen starts.", lower_bound=1)
 _VIDEO = flags.DEFINE_bool("video", False, "Write a video of the first rollouts.")
@@ -23,12 +26,15 @@ _VIDEO = flags.DEFINE_bool("video", False, "Write a video of the first rollouts.
 
 def main(_):
     logging.set_verbosity(logging.WARNING)
+    hosts.join_by_flags()
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
     experiment.check_simulated(config)
     act, params = clone.load(config, experiment.layout_of(config), workdir.policy)
     film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
     result = experiment.evaluate(config, act, params, _TRIALS.value, film)
+    if not hosts.is_leader():
+        return
     print(json.dumps(experiment.measure(config, result), indent=2))
     if film:
         env = simulation.make_env(config.task, config.data.target, config.image_size)

@@ -161,7 +161,7 @@ def check_simulated(config: ConfigDict) -> None:
 
 
 def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
-    """Closed-loop trials from the fixed unseen starts.
+    """Closed-loop trials from the fixed unseen starts, on all devices of all hosts.
 
     Raises:
       DataError: see `check_simulated`.
@@ -169,7 +169,8 @@ def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rol
     check_simulated(config)
     env = simulation.make_env(config.task, config.data.target, config.image_size)
     seeds = np.arange(config.evaluate.first_seed, config.evaluate.first_seed + trials)
-    with tqdm(total=trials, desc="evaluating", unit="trial") as bar:
+    bar = tqdm(total=trials, desc="evaluating", unit="trial", disable=not hosts.is_leader())
+    with bar:
         return rollout(
             env,
             act,
@@ -260,7 +261,7 @@ def run_stage1(config: ConfigDict, path: str | Path) -> None:
 def run(config: ConfigDict, path: str | Path) -> dict | None:
     """Carries out a run, or what is left of it, and returns its results.
 
-    Several hosts train together. The first alone draws, evaluates and has results: the others
+    Several hosts train and evaluate together. The first alone draws and has results: the others
     return None.
 
     Raises:
@@ -306,12 +307,13 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)
     errors["stage2"] = clone.decoded_error(act, params, heldout, config)
-    if not leads:
-        return None
-    _draw_curves(workdir)
+    if leads:
+        _draw_curves(workdir)
 
     # ------------------------------------------------------------- evaluation
     measured = {} if own.is_own(config) else _evaluate(config, act, params, workdir)
+    if not leads:
+        return None
     results = describe(config, workdir) | measured | {"decoded_error": errors}
     workdir.finish(results)
     return results
@@ -322,7 +324,7 @@ def _evaluate(config: ConfigDict, act, params, workdir: Workdir) -> dict:
     with workdir.timed("evaluate"):
         result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
         measured = measure(config, result)
-    if config.evaluate.film:
+    if config.evaluate.film and hosts.is_leader():
         env = simulation.make_env(config.task, config.data.target, config.image_size)
         video.rollout_video(workdir.path / "rollouts.mp4", env, result)
     return measured

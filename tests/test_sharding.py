@@ -72,6 +72,33 @@ def test_what_becomes_of_a_world_does_not_depend_on_the_devices(learnt, place):
         np.testing.assert_array_equal(learnt[place][name], learnt["one"][name], err_msg=name)
 
 
+PHYSICS = """
+import jax, numpy as np
+from glam_jax.evaluation.replay import replay
+from glam_jax.sim.env import make_env
+
+env, devices = make_env("lifting", "kinova", 16), jax.local_devices()
+seeds, low, high = [1, 2, 3, 4, 5], *env.action_bounds
+actions = [np.random.default_rng(seed).uniform(low, high, (8, 8)) for seed in seeds]
+found = []
+for used in (devices, devices[:1]):
+    jax.local_devices = lambda: used
+    jax.local_device_count = lambda: len(used)
+    found.append(replay(env, actions, seeds, horizon=8, batch=2).ee_position)
+assert len(devices) == 2 and np.ptp(found[0], axis=1).max() > 1e-3
+np.testing.assert_array_equal(*found)
+"""
+
+
+def test_physics_on_two_devices_are_those_of_one_to_the_last_bit():
+    environment = os.environ | {
+        "PYTHONPATH": str(pathlib.Path(__file__).parents[1]),
+        "JAX_NUM_CPU_DEVICES": "2",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    }
+    subprocess.run([sys.executable, "-c", PHYSICS], env=environment, check=True, timeout=300)
+
+
 @pytest.fixture(scope="module", params=[tiny.stage1, tiny.stage2])
 def stage(request):
     return request.param(tiny.settings(), *tiny.data())

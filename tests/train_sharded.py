@@ -95,7 +95,7 @@ def train(name, run, loss, feed, params) -> dict[str, np.ndarray]:
 
 
 def roll() -> dict[str, np.ndarray]:
-    """What a random policy does in 9 worlds, 2 of each device at a time."""
+    """What a random policy does in 9 worlds, 2 of each device at a time; hosts share them out."""
     seeds = np.arange(9)
     found = rollout(PointWorld(), wander, np.float32(1.0), seeds, execute=3, batch=2, film=3)
     record = ("success", "steps", "ee_position", "actions")
@@ -117,8 +117,8 @@ def main(out: str, *member: str) -> None:
     made, (store, stats) = settings(), data()
     found = train("stage1", made.pretrain, *stage1(made, store, stats))
     found |= train("stage2", made.clone, *stage2(made, store, stats))
+    found |= roll()
     if hosts.is_leader():
-        found |= roll()
         np.savez(out, devices=jax.device_count(), hosts=jax.process_count(), **found)
 
 

@@ -38,11 +38,9 @@ def _work(task: str, trials: int, horizon: int) -> Work:
         return found.actions
 
     scan = rollout.compiled(env, act, execute, -(-horizon // execute))
-    must = None
-    if hasattr(scan, "trace"):  # not where several devices share the worlds out
-        must = cost.count(scan, params, *env.action_bounds, seeds[:batch].astype(np.uint32))
-        batches = -(-trials // batch)
-        must = cost.Cost(must.flops * batches, must.bytes * batches, must.at_least)
+    must = cost.count(scan, params, *env.action_bounds, seeds[:batch].astype(np.uint32))
+    batches = -(-trials // batch)
+    must = cost.Cost(must.flops * batches, must.bytes * batches, must.at_least)
     return Work(run, must)
 
 

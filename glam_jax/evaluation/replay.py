@@ -11,7 +11,6 @@ import numpy as np
 from glam_jax import schema
 from glam_jax.evaluation import intervals
 from glam_jax.evaluation.rollout import Rollout, checked_seeds, execute_actions, run_batches
-from glam_jax.runtime import sharding
 from glam_jax.sim.env import Env, simulation_options
 
 
@@ -38,7 +37,7 @@ def replay(
         T - 1 commands of its transitions.
       seeds: N episode seeds, one for each sequence.
       horizon: control steps T; None for the env's own, or the longest sequence if longer.
-      batch: worlds that each of this host's devices simulates at a time; None shares all out.
+      batch: worlds that each device simulates at a time; None shares all out.
       film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 
@@ -60,6 +59,7 @@ def replay(
     padded = np.stack([hold_last(sequence, horizon) for sequence in sequences])
     return run_batches(
         _compiled(env),
+        (),
         (seeds, padded),
         horizon=horizon,
         batch=batch,
@@ -109,4 +109,4 @@ def _compiled(env: Env) -> Callable[..., dict]:
         _, record = act(states, actions_BxTxA)
         return {**record, "clipped": jnp.zeros(actions_BxTxA.shape, bool)}
 
-    return sharding.over_worlds(run, 0, simulation_options())
+    return jax.jit(run, compiler_options=simulation_options())

@@ -80,7 +80,8 @@ def rollout(
     policy and physics of a batch of worlds are one jitted scan, compiled once for an
     (env, policy, execute, horizon) and batch: hand over the same function `policy` each time,
     and what changes between calls as `params`. The last batch is padded. Worlds run on after
-    success, which is latched.
+    success, which is latched. Several hosts take a share of the seeds each, and all get the
+    whole: every host calls it alike.
 
     Args:
       env: the simulated world, of a robot with the policy's actions.
@@ -107,9 +108,9 @@ def rollout(
     actions = env.action_dim
     low, high = (-np.inf, np.inf) if bounds is None else bounds
     low, high = (np.broadcast_to(np.float32(edge), (actions,)) for edge in (low, high))
-    scan = compiled(env, policy, execute, -(-horizon // execute))
     return run_batches(
-        functools.partial(scan, params, low, high),
+        compiled(env, policy, execute, -(-horizon // execute)),
+        (params, low, high),
         (checked_seeds(seeds),),
         horizon=horizon,
         batch=batch,
@@ -162,7 +163,8 @@ def checked_seeds(seeds: Sequence[int]) -> np.ndarray:
 
 
 def run_batches(
-    run: Callable[..., dict],
+    function: Callable[..., dict],
+    same: tuple,
     arrays: tuple[np.ndarray, ...],
     *,
     horizon: int,
@@ -170,39 +172,53 @@ def run_batches(
     film: int,
     progress: Callable[[int], Any] | None,
 ) -> Rollout:
-    """Runs N worlds in batches of one size and joins what they recorded.
+    """Runs N worlds in batches of one size, a share on each host, and joins what they recorded.
+
+    What is kept of a world is small next to its simulation: `Rollout` without `sight`, some 50
+    bytes a step and arm. The rest goes with the batch, so thousands of worlds fit.
 
     Args:
-      run: maps a batch of each array to a record, arrays (B, at least T, ...) on the devices;
-        see `sharding.over_worlds`.
-      arrays: arguments (N, ...) of `run`, the seeds first. The last batch is filled up with
-        repetitions of the last world, whose records are dropped.
+      function, same: function(*same, *a batch of each array) -> a record, arrays (B, at least T,
+        ...); see `sharding.over_worlds`.
+      arrays: arguments (N, ...) of `function`, the seeds first. Shares and batches are filled up
+        with repetitions of the last world, whose records are dropped.
       horizon: T, steps kept of each record.
       batch: worlds of each device at a time, or None for all at once.
       film: worlds whose sight is kept.
-      progress: called with the number of worlds just finished.
+      progress: called with the number of worlds just finished, on all hosts if they keep pace.
 
     Raises:
       ValueError: if `batch` is not positive.
     """
-    total, devices = len(arrays[0]), jax.local_device_count()
-    batch = -(-total // devices) if batch is None else batch
+    run, devices = sharding.over_worlds(function, same), jax.local_device_count()
+    total, hosts = len(arrays[0]), jax.process_count()
+    share = -(-total // hosts)
+    batch = -(-share // devices) if batch is None else batch
     if batch < 1:
         raise ValueError(f"batch is {batch}; expected at least 1 world")
-    batch, parts = batch * devices, []
-    for start in range(0, total, batch):
-        count = min(batch, total - start)
-        rows = np.minimum(np.arange(start, start + batch), total - 1)
-        record = run(*(array[rows] for array in arrays))
-        sight = record.pop("sight")
-        part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
-        kept = min(max(film - start, 0), count)
-        part["sight"] = jax.tree.map(lambda value: np.asarray(value[:kept, :horizon]), sight)  # noqa: B023
-        parts.append(part)
+    first, parts = jax.process_index() * share, []
+    for start in range(0, share, batch * devices):
+        rows = np.minimum(first + np.arange(start, start + batch * devices), total - 1)
+        for at, record in enumerate(run(*(array[rows] for array in arrays))):
+            before = min(start + at * batch, share)
+            parts.append(_kept(record, min(batch, share - before), horizon, max(film - before, 0)))
         if progress is not None:
-            progress(count)
+            done = min(start + batch * devices, share)
+            progress(min(done * hosts, total) - start * hosts)
     record = jax.tree.map(lambda *values: np.concatenate(values), *parts)
-    return _summary(arrays[0], record)
+    sight = record.pop("sight")
+    record = {name: value[:total] for name, value in sharding.of_all_hosts(record).items()}
+    if film:  # an array of no worlds cannot be sent
+        sight = jax.tree.map(lambda value: value[:film], sharding.of_all_hosts(sight))
+    return _summary(arrays[0], record | {"sight": sight})
+
+
+def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
+    """The first T steps of a device's first worlds, on the host; the sight of fewer."""
+    sight = record.pop("sight")
+    part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
+    seen = min(film, count)
+    return part | {"sight": jax.tree.map(lambda value: np.asarray(value[:seen, :horizon]), sight)}
 
 
 def _summary(seeds: np.ndarray, record: dict) -> Rollout:
@@ -241,7 +257,7 @@ def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable
         _, records = jax.lax.scan(decide, jax.vmap(env.reset)(keys), jnp.arange(decisions))
         return jax.tree.map(_join_decisions, records)
 
-    return sharding.over_worlds(run, 3, simulation_options())
+    return jax.jit(run, compiler_options=simulation_options())
 
 
 def _join_decisions(record: jax.Array) -> jax.Array:

@@ -4,12 +4,17 @@
 
 on every host, with its own number; the same by GLAM_COORDINATOR, GLAM_PROCESSES, GLAM_PROCESS;
 or --distributed=auto, where JAX finds out by itself (Slurm, Open MPI, TPU pods, Kubernetes).
+One that fails says so by `fail`, and one that is killed is missed: in both cases the others end
+as well, instead of waiting for it, and a new start of all continues.
 """
 
 import contextlib
 import dataclasses
 import itertools
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,9 +26,14 @@ from glam_jax.runtime import rollcall
 from glam_jax.runtime.rollcall import HostError
 
 VARIABLES = {name: f"GLAM_{name.upper()}" for name in ("coordinator", "processes", "process")}
-# How long hosts wait for the one that collects, evaluates or writes, seconds. One that died is
+# How long hosts wait for the one that collects or writes, seconds. One that died or failed is
 # noticed much sooner.
 PATIENCE_S = 24 * 3600
+# A host is taken for dead after so many seconds without a sign of life, which JAX gives from a
+# thread that neither Python nor compilation holds up.
+SILENCE_S = 60
+# Where a host that fails leaves word, and how often the others look there, seconds.
+FAILED, LOOK_S = "glam_jax/failed/", 1.0
 # All hosts ask each other the same questions in the same order.
 _numbers = itertools.count()
 
@@ -49,6 +59,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("process", None, "Number of this process, from 0, with --coordinator.")
     flags.DEFINE_enum("distributed", "by_flags", ["by_flags", "auto"], "auto: JAX finds the hosts.")
     flags.DEFINE_float("host_timeout", 300.0, "Seconds to wait for all hosts to arrive.")
+    flags.DEFINE_integer("host_silence", SILENCE_S, "Seconds after which a silent host is dead.")
 
 
 def join_by_flags() -> None:
@@ -63,7 +74,7 @@ def join_by_flags() -> None:
     asked = {name: getattr(found, name) for name in VARIABLES}
     member = Membership() if found.distributed == "auto" else membership(asked, os.environ)
     if member:
-        join(member, found.host_timeout)
+        join(member, found.host_timeout, found.host_silence)
 
 
 def membership(asked: Mapping, environment: Mapping[str, str]) -> Membership | None:
@@ -95,8 +106,10 @@ def membership(asked: Mapping, environment: Mapping[str, str]) -> Membership | N
     return Membership(found["coordinator"], processes, process)
 
 
-def join(member: Membership, timeout_s: float) -> None:
+def join(member: Membership, timeout_s: float, silence_s: int = SILENCE_S) -> None:
     """Connects this process with the others; afterwards `jax.devices()` are those of all.
+
+    When another process fails or, for `silence_s`, gives no sign of life, this one ends too.
 
     Raises:
       HostError: a process does not arrive within `timeout_s`, or they disagree.
@@ -109,10 +122,55 @@ def join(member: Membership, timeout_s: float) -> None:
             member.processes,
             member.process,
             initialization_timeout=int(timeout_s),
+            heartbeat_timeout_seconds=silence_s,
             shutdown_timeout_seconds=PATIENCE_S,
         )
     except (RuntimeError, ValueError) as error:
         raise HostError(f"the hosts could not be connected: {error}") from error
+    threading.Thread(target=_watch, name="hosts", daemon=True).start()
+
+
+def alone() -> bool:
+    """Whether this process has joined no others."""
+    return _client() is None
+
+
+def fail(error: BaseException) -> None:
+    """Ends this process with status 1, and the others, where there are any; else returns.
+
+    Without it, ending waits for the others to end, and they wait for this one.
+    """
+    if alone():
+        return
+    with contextlib.suppress(Exception):
+        _repeat_others()  # whose failure may be what led to this one
+        word = f"{type(error).__name__}: {error}"
+        _client().key_value_set(f"{FAILED}{distributed.global_state.process_id}", word)
+    if distributed.global_state.process_id == 0:
+        time.sleep(3 * LOOK_S)  # it keeps the notes, which the others must have read
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _watch() -> None:
+    """Ends this process once another has left word that it failed."""
+    try:
+        while not _repeat_others():
+            time.sleep(LOOK_S)
+    except Exception:  # the run is over, or process 0 is gone, which JAX tells of itself
+        return
+    os._exit(1)
+
+
+def _repeat_others() -> bool:
+    """Prints what other processes said when they failed; whether any has."""
+    own = f"{FAILED}{distributed.global_state.process_id}"
+    words = dict(_client().key_value_dir_get(FAILED))
+    words.pop(own, None)
+    for name, word in words.items():
+        message = f"error: process {name.removeprefix(FAILED)} failed, and so must this one: {word}"
+        print(message, file=sys.stderr, flush=True)
+    return bool(words)
 
 
 def is_leader() -> bool:

@@ -2,16 +2,18 @@
 
 The mesh has one axis, "data". `over_devices` maps the per-device train step over it from outside:
 every device holds the whole state, assembles and differentiates its own rows, and the mean over
-"data" makes gradients and metrics those of the whole batch. `over_worlds` does the same for
-simulation, which needs no mean. With one device nothing is mapped.
+"data" makes gradients and metrics those of the whole batch. With one device nothing is mapped.
+`over_worlds` shares out simulation, which needs no mean.
 """
 
+import concurrent.futures
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from glam_jax.runtime import hosts
@@ -117,39 +119,46 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     return mapped, _PlacedFeed(feed, mesh)
 
 
-def over_worlds(function: Callable, shared: int, options: dict) -> Callable:
-    """A function of many worlds, jitted and mapped over this host's devices.
+def over_worlds(function: Callable, same: tuple) -> Callable[..., list]:
+    """A jitted function of many worlds on all of this host's devices, each with its own worlds.
 
-    Each device runs the program that a single one would, on its own worlds: what becomes of a
-    world does not depend on how many devices there are, as long as each has as many worlds.
+    Each device runs the very program that a single one would: what becomes of a world does not
+    depend on how many devices there are, as long as each has as many worlds. Mapped over a mesh,
+    a program is compiled otherwise, and physics differs in the last bit after some steps.
 
     Args:
-      function: its first `shared` arguments are the same for all worlds; arrays of the others
-        and of what it returns have a first axis of worlds.
-      options: of the compiler.
+      function: function(*same, *worlds); it is compiled for each device, at the same time.
+      same: the arguments that are the same for all worlds.
+
+    Returns:
+      run(*worlds) -> what `function` returns, for each device in order. `worlds` are host arrays
+      with a first axis that the devices divide evenly.
     """
     devices = jax.local_devices()
     if len(devices) == 1:
-        return jax.jit(function, compiler_options=options)
-    mesh = Mesh(np.array(devices), (AXIS,))
-    whole, split = _sharding(mesh, False), _sharding(mesh, True)
+        return lambda *worlds: [function(*same, *worlds)]
+    copies = [jax.device_put(same, device) for device in devices]
 
-    @functools.partial(jax.jit, compiler_options=options)
-    def mapped(same, worlds):
-        call = jax.shard_map(
-            lambda same, worlds: function(*same, *worlds),
-            mesh=mesh,
-            in_specs=(whole.spec, split.spec),
-            out_specs=split.spec,
-            check_vma=False,
-        )
-        return call(same, worlds)
+    def on_device(copy, device, *worlds):
+        return function(*copy, *jax.device_put(worlds, device))
 
-    def run(*arguments):
-        same = jax.device_put(arguments[:shared], whole)
-        return mapped(same, jax.device_put(arguments[shared:], split))
+    def run(*worlds):
+        pieces = (np.split(array, len(devices)) for array in worlds)
+        with concurrent.futures.ThreadPoolExecutor(len(devices)) as pool:
+            return list(pool.map(on_device, copies, devices, *pieces))
 
     return run
+
+
+def of_all_hosts(tree: Any) -> Any:
+    """Arrays (N, ...) of each host, joined along the first axis in the order of hosts; on each.
+
+    All hosts must call it, with arrays of the same shapes; they wait for each other.
+    """
+    if jax.process_count() == 1:
+        return tree
+    hosts.any_host(False)  # collectives give up where one host comes half a minute late
+    return jax.tree.map(np.asarray, multihost_utils.process_allgather(tree, tiled=True))
 
 
 def compiled_together(call: Any) -> Any:
