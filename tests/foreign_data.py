@@ -12,6 +12,8 @@ from glam_jax import own_config
 
 STEPS, EPISODES, RATE = 21, 5, 20.0
 HEIGHT, WIDTH = 24, 32
+# The colour of the square, for masks.
+SQUARE = {"square": {"hue": (40, 55), "saturation": (0.5, 1), "value": (0.5, 1), "area": (0.01, 1)}}
 
 
 def arrays(index, steps=STEPS):
