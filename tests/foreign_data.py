@@ -26,6 +26,14 @@ def arrays(index, steps=STEPS):
     return {"position": position, "rotation": rotation, "opening": 1 - t, "joints": joints}
 
 
+def masks(steps=STEPS):
+    """Where the square is in the images of an episode, (T, H, W) bool."""
+    found = np.zeros((steps, HEIGHT, WIDTH), bool)
+    for t in range(steps):
+        found[t, 4:12, t : t + 8] = True
+    return found
+
+
 def example(index, with_actions, steps=STEPS, spoil=None):
     true = arrays(index, steps)
     quaternion = true["rotation"].as_quat()[:, [3, 0, 1, 2]]

@@ -16,7 +16,6 @@ from glam_jax import own
 from glam_jax.foreign import images
 from glam_jax.recording import DataError
 
-ROOT = pathlib.Path(__file__).parents[1]
 FORMATS = ("tfrecord", "array_record")
 
 
@@ -152,19 +151,11 @@ def test_tensorflow_loads_on_this_path_only():
 # --- Masks ------------------------------------------------------------------------------
 
 
-def true_masks(shape=(foreign_data.HEIGHT, foreign_data.WIDTH)):
-    """Where the square of `foreign_data` is, (T, H, W)."""
-    masks = np.zeros((foreign_data.STEPS, *shape), bool)
-    for t in range(foreign_data.STEPS):
-        masks[t, 4:12, t : t + 8] = True
-    return masks
-
-
 def test_masks_by_colour_and_by_a_segmenter_are_those_that_would_be_stored(make, tmp_path):
     folder = tmp_path / "masks"
-    for split_episode in range(5):
-        (place := folder / "train" / f"{split_episode:06d}" / "front").mkdir(parents=True)
-        for step, mask in enumerate(true_masks()):
+    for episode in range(5):
+        (place := folder / "train" / f"{episode:06d}" / "front").mkdir(parents=True)
+        for step, mask in enumerate(foreign_data.masks()):
             Image.fromarray(mask.astype(np.uint8) * (1 + step)).save(place / f"{step:06d}.png")
     by_colour = make(arm={"mask_colours": {"front": foreign_data.SQUARE, "overhead": {}}})
     report = own.ingest(by_colour, "arm", 4, progress=False)
@@ -172,7 +163,7 @@ def test_masks_by_colour_and_by_a_segmenter_are_those_that_would_be_stored(make,
         {"view": "front", "object": "square", "episodes": "5", "steps": "105"}
         | {"seen": "100.0%", "held": "0.0%", "empty": "0.0%", "without": "0"}
     ]
-    expected = images.square_masks(true_masks(), 16, "crop")
+    expected = images.square_masks(foreign_data.masks(), 16, "crop")
     by_files = make(arm={"mask_folder": {"front": str(folder), "overhead": ""}})
     for config in (by_colour, by_files):
         own.ingest(config, "arm", 4, progress=False)
