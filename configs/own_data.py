@@ -13,10 +13,10 @@ from glam_jax import own_config
 #   python -m glam_jax.preview_masks --config=configs/own_data.py --source=my_arm
 CUBE = {
     "cube": {
-        "hue": (340.0, 20.0),  # degrees: red 0, yellow 60, green 120, blue 240; may pass 0
-        "saturation": (0.5, 1.0),  # 0 grey, 1 pure
+        "hue": (345.0, 15.0),  # degrees: red 0, yellow 60, green 120, blue 240; may pass 0
+        "saturation": (0.6, 1.0),  # 0 grey, 1 pure
         "value": (0.2, 1.0),  # 0 black, 1 bright
-        "area": (0.001, 0.1),  # share of the picture that one object may fill
+        "area": (0.002, 0.03),  # share of the picture that one object may fill
     },
 }
 
