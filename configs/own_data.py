@@ -9,6 +9,17 @@ Copy this file and change it. Values can be set by flags too: --config.own.sourc
 
 from glam_jax import own_config
 
+# Masks by colour, one entry an object; bounds are from and to. Look at what they find with
+#   python -m glam_jax.preview_masks --config=configs/own_data.py --source=my_arm
+CUBE = {
+    "cube": {
+        "hue": (345.0, 15.0),  # degrees: red 0, yellow 60, green 120, blue 240; may pass 0
+        "saturation": (0.6, 1.0),  # 0 grey, 1 pure
+        "value": (0.2, 1.0),  # 0 black, 1 bright
+        "area": (0.002, 0.03),  # share of the picture that one object may fill
+    },
+}
+
 # The target: the robot that the policy is for. Keys are paths inside a step, or columns of a
 # LeRobot dataset; [i] and [from:to] pick numbers. With two arms, position, rotation and gripper
 # have one key for each: ("a", "b").
@@ -20,8 +31,14 @@ MY_ARM = {
     "rate_hz": 10.0,  # as recorded; resampled to `rate_hz` below
     # The two cameras, the same placement in all sources. "": there was none, it stays black.
     "views": {"front": "observation/image", "overhead": "observation/image_overhead"},
-    # For the methods on masks (glam_o, ...); any number above 0 is on the objects. "": none.
+    # For the methods on masks (glam_o, ...), of each view in one of three ways, or in none.
+    # Stored: a key; any number above 0 is on the objects.
     "masks": {"front": "", "overhead": ""},
+    # By colour: the manipulated objects, such as CUBE above; {}: none.
+    "mask_colours": {"front": {}, "overhead": {}},
+    "mask_hold_s": 1.0,  # s that an object which is covered keeps its mask
+    # By a segmenter: a folder of PNG files, see docs/own_data.md.
+    "mask_folder": {"front": "", "overhead": ""},
     "fit": "crop",  # images that are not square: crop, pad or stretch
     # End-effector pose: of the same point between the fingers, in one frame, for all sources.
     "position": "observation/state[0:3]",

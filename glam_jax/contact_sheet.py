@@ -27,7 +27,9 @@ def save(episodes: Sequence[Episode], path: str | Path) -> None:
             fontsize=9,
         )
         axis.axis("off")
-    figure.savefig(path, dpi=100)
+    partial = Path(path).with_name(f".{Path(path).name}.partial")
+    figure.savefig(partial, dpi=100, format="png")
+    partial.replace(path)
 
 
 def strip(episode: Episode, view: str, frames: np.ndarray) -> np.ndarray:

@@ -63,12 +63,10 @@ def episode_weights(config: ConfigDict, counts: dict[str, int]) -> list[float] |
 def check_masks(config: ConfigDict) -> None:
     """Raises DataError where a method on masks has a source without any."""
     for source in sources(config):
-        if config.world_model.modality == "mask" and not any(
-            key_map(config, source).masks.values()
-        ):
+        if config.world_model.modality == "mask" and not key_map(config, source).has_masks:
             raise DataError(
-                f"own.sources.{source}.masks is empty, but method {config.method} needs masks; "
-                f"use method={config.method.removesuffix('_o')}"
+                f"own.sources.{source} has neither masks nor mask_colours nor mask_folder, but "
+                f"method {config.method} needs masks; use method={config.method.removesuffix('_o')}"
             )
 
 

@@ -12,6 +12,8 @@ from glam_jax import own_config
 
 STEPS, EPISODES, RATE = 21, 5, 20.0
 HEIGHT, WIDTH = 24, 32
+# The colour of the square, for masks.
+SQUARE = {"square": {"hue": (40, 55), "saturation": (0.5, 1), "value": (0.5, 1), "area": (0.01, 1)}}
 
 
 def arrays(index, steps=STEPS):
@@ -22,6 +24,14 @@ def arrays(index, steps=STEPS):
     rotation = Rotation.from_euler("xyz", angles)
     joints = np.linspace(-1, 1, 7) + 0.3 * t[:, None] + 0.01 * index
     return {"position": position, "rotation": rotation, "opening": 1 - t, "joints": joints}
+
+
+def masks(steps=STEPS):
+    """Where the square is in the images of an episode, (T, H, W) bool."""
+    found = np.zeros((steps, HEIGHT, WIDTH), bool)
+    for t in range(steps):
+        found[t, 4:12, t : t + 8] = True
+    return found
 
 
 def example(index, with_actions, steps=STEPS, spoil=None):

@@ -102,6 +102,7 @@ def test_fit_says_what_becomes_of_wide_images(fit, rows, columns):
     np.testing.assert_array_equal(masks[0, ..., 0], expected)
 
 
+CUBE = {"cube": {"hue": (340, 20), "saturation": (0.5, 1)}}
 MAP = {
     "path": "somewhere",
     "rate_hz": 10.0,
@@ -125,6 +126,21 @@ MAP = {
         ({"gripper": "state[7"}, "expected a key"),
         ({"gripper_open": 0.0}, "equal"),
         ({"rate_hz": 0.0}, "rate_hz"),
+        ({"mask_colours": {"front": CUBE}}, "mask_colours has ..front.., expected"),
+        (
+            {"mask_colours": {"front": {"cube": {"hue": 20}}, "overhead": {}}},
+            "arm: .*front.cube.hu",
+        ),
+        ({"mask_colours": {"front": "", "overhead": CUBE}}, "overhead view.*views has no key"),
+        ({"mask_folder": {"front": "", "overhead": "a"}}, "mask_folder of the overhead view"),
+        (
+            {
+                "masks": {"front": "mask", "overhead": ""},
+                "mask_folder": {"front": "a", "overhead": ""},
+            },
+            "masks and mask_folder of the front view are given; choose one",
+        ),
+        ({"mask_hold_s": -1.0}, "mask_hold_s is -1.0"),
     ],
 )
 def test_a_wrong_key_map_is_refused_by_name(change, words):
@@ -132,6 +148,17 @@ def test_a_wrong_key_map_is_refused_by_name(change, words):
         keymap.read("arm", MAP | change, arms=1)
     with pytest.raises(DataError, match="rate_hz.*missing"):
         keymap.read("arm", {k: v for k, v in MAP.items() if k != "rate_hz"}, arms=1)
+
+
+def test_only_ways_to_get_masks_that_are_used_ask_for_another_conversion():
+    plain = keymap.read("arm", MAP, arms=1)
+    assert not plain.has_masks
+    assert not {"mask_colours", "mask_folder", "mask_hold_s"} & set(plain.stored_form())
+    made = [
+        keymap.read("arm", MAP | {"mask_colours": {"front": CUBE, "overhead": {}}} | change, arms=1)
+        for change in ({}, {"mask_hold_s": 2.0})
+    ]
+    assert made[0].has_masks and made[0].stored_form() != made[1].stored_form()
 
 
 def test_frames_and_tools_are_applied():

@@ -1,14 +1,19 @@
 """Foreign RLDS datasets in both file formats become the project's own, number for number."""
 
+import pathlib
+import shutil
 import subprocess
 import sys
+import textwrap
 
 import foreign_data
 import numpy as np
 import pytest
+from PIL import Image
 
 from glam_jax import episodes as dataset
 from glam_jax import own
+from glam_jax.foreign import images
 from glam_jax.recording import DataError
 
 FORMATS = ("tfrecord", "array_record")
@@ -141,3 +146,106 @@ def test_tensorflow_loads_on_this_path_only():
         "assert not {'tensorflow', 'rlds', 'reverb', 'pyarrow', 'av'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- Masks ------------------------------------------------------------------------------
+
+
+def test_masks_by_colour_and_by_a_segmenter_are_those_that_would_be_stored(make, tmp_path):
+    folder = tmp_path / "masks"
+    for episode in range(5):
+        (place := folder / "train" / f"{episode:06d}" / "front").mkdir(parents=True)
+        for step, mask in enumerate(foreign_data.masks()):
+            Image.fromarray(mask.astype(np.uint8) * (1 + step)).save(place / f"{step:06d}.png")
+    by_colour = make(arm={"mask_colours": {"front": foreign_data.SQUARE, "overhead": {}}})
+    report = own.ingest(by_colour, "arm", 4, progress=False)
+    assert report["masks"] == [
+        {"view": "front", "object": "square", "episodes": "5", "steps": "105"}
+        | {"seen": "100.0%", "held": "0.0%", "empty": "0.0%", "without": "0"}
+    ]
+    expected = images.square_masks(foreign_data.masks(), 16, "crop")
+    by_files = make(arm={"mask_folder": {"front": str(folder), "overhead": ""}})
+    for config in (by_colour, by_files):
+        own.ingest(config, "arm", 4, progress=False)
+        for episode in read(config, "arm"):
+            np.testing.assert_array_equal(episode.steps["mask_front"], expected)
+            assert not episode.steps["mask_overhead"].any()
+    # Other colours are another key map.
+    other = {"square": foreign_data.SQUARE["square"] | {"hue": (30, 70)}}
+    config = make(arm={"mask_colours": {"front": other, "overhead": {}}})
+    assert own.ingest(config, "arm", 4, progress=False)["converted"]
+
+
+def test_a_colour_that_no_episode_has_is_an_error(make, tmp_path):
+    green = {"square": {"hue": (100, 140), "saturation": (0.5, 1)}}
+    config = make(arm={"mask_colours": {"front": green, "overhead": {}}})
+    with pytest.raises(DataError, match="front: square not seen in any of 4 episodes"):
+        own.ingest(config, "arm", 4, progress=False)
+    assert not list((tmp_path / "data").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (shutil.rmtree, "masks: no such folder"),
+        (
+            lambda f: shutil.rmtree(f / "train/000004"),
+            "000004/front: no such folder.*0 to 4|4 to 4",
+        ),
+        (lambda f: (f / "train/000001/front/000020.png").unlink(), "000020.png: no such.* 1 of 21"),
+        (
+            lambda f: (f / "train/000001/front/000003.png").write_bytes(b"\x89PNG"),
+            "000001/front/000003.png: not readable as a PNG",
+        ),
+        (
+            lambda f: Image.new("L", (16, 16)).save(f / "train/000001/front/000003.png"),
+            r"000003.png: \(16, 16\) pixels, expected \(24, 32\)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_segmenters_masks_is_named(make, tmp_path, spoil, words):
+    folder = tmp_path / "masks"
+    for episode in range(5):
+        (place := folder / f"train/{episode:06d}/front").mkdir(parents=True)
+        for step in range(foreign_data.STEPS):
+            Image.new("1", (32, 24), 1).save(place / f"{step:06d}.png")
+    spoil(folder)
+    with pytest.raises(DataError, match=words):
+        own.ingest(
+            make(arm={"mask_folder": {"front": str(folder), "overhead": ""}}), "arm", 4, False
+        )
+    assert not list((tmp_path / "data").glob("*"))
+
+
+# --- Kills ------------------------------------------------------------------------------
+
+
+def test_a_kill_while_converting_leaves_nothing_half_written(make, foreign, tmp_path):
+    """The earlier dataset, of another key map, stays until the new one is whole."""
+    config = make()
+    own.ingest(config, "arm", 4, progress=False)
+    before = {e.steps["ee_pose"].tobytes() for e in read(config, "arm")}
+    moved = {"base_position": (1.0, 0.0, 0.0)}
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r})
+        import foreign_data
+        from glam_jax import own
+        from glam_jax.foreign import convert
+        plain, calls = convert.convert, []
+        def dying(*given):
+            calls.append(given)
+            return plain(*given) if len(calls) < 3 else os.kill(os.getpid(), signal.SIGKILL)
+        convert.convert = dying
+        arm = foreign_data.key_map({str(foreign["tfrecord", True])!r}, True, **{moved!r})
+        hand = foreign_data.key_map({str(foreign["tfrecord", False])!r}, False)
+        config = foreign_data.config({str(tmp_path / "data")!r}, arm, hand)
+        own.ingest(config, "arm", 4, progress=False)
+    """
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    assert {e.steps["ee_pose"].tobytes() for e in read(config, "arm")} == before
+    config = make(arm=moved)
+    assert own.ingest(config, "arm", 4, progress=False)["converted"]
+    assert not {e.steps["ee_pose"].tobytes() for e in read(config, "arm")} & before
+    assert [p.name for p in (tmp_path / "data").iterdir()] == ["reach_arm_16px"]

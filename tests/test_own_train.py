@@ -11,6 +11,7 @@ import pytest
 
 import glam_jax
 from glam_jax import experiment, own, service
+from glam_jax.foreign import images
 from glam_jax.recording import DataError
 from glam_jax.serving import settings
 from glam_jax.serving.settings import SettingsError
@@ -38,7 +39,8 @@ TINY = {
 def run(tmp_path_factory):
     """(config, run folder, results) of a run with two targets and an auxiliary source.
 
-    The arm's actions are joints alone, 7 numbers, unlike the simulated robot's.
+    The arm's actions are joints alone, 7 numbers, unlike the simulated robot's. The world model
+    is on masks, which no source stores: they are made by colour.
     """
     root = tmp_path_factory.mktemp("own")
     arm = foreign_data.write(root, "arm", True, "tfrecord")
@@ -50,12 +52,13 @@ def run(tmp_path_factory):
         "proprio_scale": float(np.pi / 180),
         "proprio_offset": 0.0,
     }
-    keys = foreign_data.key_map(arm, True, **joints)
+    colours = {"mask_colours": {"front": foreign_data.SQUARE, "overhead": {}}}
+    keys = foreign_data.key_map(arm, True, **joints, **colours)
     config = foreign_data.config(
         root / "data",
         keys,
-        foreign_data.key_map(hand, False),
-        "scale=quick",
+        foreign_data.key_map(hand, False, **colours),
+        "method=glam_o,scale=quick",
         arm_proprio=7,
         arm_action=7,
         auxiliary={"handheld": 4, "again": 2},
@@ -63,9 +66,10 @@ def run(tmp_path_factory):
         sources={
             "arm": keys,
             "again": keys | {"weight": 3.0},
-            "handheld": foreign_data.key_map(hand, False),
+            "handheld": foreign_data.key_map(hand, False, **colours),
         },
     )
+    assert config.world_model.modality == "mask"
     with config.unlocked():
         config.update(TINY)
     return config, root / "run", experiment.run(config, root / "run")
@@ -102,6 +106,14 @@ def test_the_joined_source_is_target_data_and_weighted(run):
     assert not store.arrays["action"][store.starts[6] :].any()
 
 
+def test_masks_by_colour_are_what_the_world_model_sees(run):
+    config, _, _ = run
+    store = experiment.gather(config).store
+    masks = store.arrays["mask"][..., 0]  # of the front view
+    expected = images.square_masks(foreign_data.masks(), 16, "crop")[..., 0]
+    np.testing.assert_array_equal(masks, np.tile(expected, (len(store.lengths), 1, 1)))
+
+
 def test_what_needs_a_simulation_says_so_in_one_line(run):
     _, folder, _ = run
     assert Workdir(folder).config().own.arm_action == 7
@@ -115,6 +127,7 @@ def test_what_needs_a_simulation_says_so_in_one_line(run):
 def test_a_method_on_masks_without_masks_is_refused(run, tmp_path):
     config, _, _ = run
     made = json.loads(config.to_json())["own"]["sources"]
+    made["arm"]["mask_colours"]["front"] = {}
     other = foreign_data.config(
         tmp_path, made["arm"], made["handheld"], "method=glam_o", arm_action=7, arm_proprio=7
     )

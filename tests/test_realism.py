@@ -9,6 +9,7 @@ import pytest
 from demonstrated import SEEDS, demonstrations
 
 from glam_jax import schema
+from glam_jax.foreign import colours, tracking
 from glam_jax.sim import experts, human, realism, render, scenes
 from glam_jax.sim.env import make_env, simulation_options
 from glam_jax.sim.robots import ROBOTS
@@ -273,8 +274,12 @@ def test_demonstrations_are_longer_by_no_more_than_their_waits(shown):
     assert all(len(one.success) <= LONGER for one in shown)
 
 
-def test_demonstrations_are_seen_with_the_look_of_their_seed(env):
-    episodes = experts.demonstrate(env, SEEDS[:2])
+@pytest.fixture(scope="module")
+def episodes(env):
+    return experts.demonstrate(env, SEEDS[:2])
+
+
+def test_demonstrations_are_seen_with_the_look_of_their_seed(env, episodes):
     first = compiled(lambda seed: env.observe(env.reset(jax.random.key(seed))), SEEDS[1])
     episode = episodes[1]
     assert (episode.source, episode.task, episode.success) == ("kinova_real", "lifting", True)
@@ -283,6 +288,18 @@ def test_demonstrations_are_seen_with_the_look_of_their_seed(env):
         apart = np.abs(episode.steps[name][0].astype(float) - np.asarray(value, float))
         # A colour may round the other way in another batch.
         assert apart.max() <= (1 if name.startswith("image") else 1e-5)
+
+
+@pytest.mark.parametrize("view", schema.VIEWS)
+def test_the_cube_can_be_followed_by_its_colour(env, episodes, view):
+    red = {"hue": (345, 15), "saturation": (0.6, 1), "value": (0.2, 1), "area": (0.002, 0.03)}
+    for episode in episodes:
+        images = episode.steps[f"image_{view}"]
+        colour = colours.read(view, {"cube": red})
+        masks, _ = tracking.track(view, images, colour, env.control_hz, hold_s=1.0)
+        true = episode.steps[f"mask_{view}"][..., 0] > 0
+        overlap = (masks & true).sum((1, 2)) / (masks | true).sum((1, 2))
+        assert overlap.mean() > 0.95
 
 
 def test_its_title_says_that_it_is_simulated():

@@ -1,17 +1,19 @@
 """One foreign dataset becomes one of the project's own."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from absl import logging
 from tqdm import tqdm
 
 from glam_jax import contact_sheet
 from glam_jax import episodes as dataset
-from glam_jax.foreign import convert, keymap, readers
+from glam_jax.foreign import convert, keymap, masks, readers
 from glam_jax.recording import DataError, Recording
 from glam_jax.schema import Episode
+
+_WARNINGS = 20  # that are printed
 
 
 def recording_of(task: str, source: str, keys: keymap.KeyMap, aim: convert.Aim) -> Recording:
@@ -52,44 +54,57 @@ def ingest(
 
     Returns:
       A report: `source`, `dataset` (folder), `episodes` (split -> number), `converted` (whether
-      this call did).
+      this call did), and if it made masks, `masks`: a table of what became of the objects.
 
     Raises:
       DataError: the foreign dataset is missing, too small, or not what the key map says; names
-        the file, key, episode and step.
+        the file, key, episode and step. Or an object has no mask in any training episode.
     """
     recording = recording_of(task, source, keys, aim)
     folder = dataset.dataset_path(root, recording)
-    _forget_if_changed(folder, recording)
     if count is None or heldout is None:
         count, heldout = _all(keys, count, heldout)
-    found = dataset.count(folder, recording)
-    converted = found["train"] < count or found["heldout"] != heldout
+    stale = _is_stale(folder, recording)
+    found = {} if stale else dataset.count(folder, recording)
+    converted = stale or found["train"] < count or found["heldout"] != heldout
+    tally = masks.Tally(keys.rate_hz)
     if converted:
-        parts = _parts(keys, count, heldout)
+        parts = episodes_of(keys, count, heldout)
+        for split, first, number in parts.values():
+            masks.check_files(keys, split, range(first, first + number))
         made = {
-            split: _episodes(recording, keys, aim, *part, f"{source} {split}", progress)
+            split: _episodes(recording, keys, aim, *part, f"{source} {split}", progress, tally)
             for split, part in parts.items()
             if part[-1]
         }
         dataset.write(root, recording, made)
         shown = dataset.read(folder, "train", recording, min(count, 3))
         contact_sheet.save(shown, folder.parent / "contact_sheet.png")
-    return {
+        _warn(source, tally.warnings)
+    report = {
         "source": source,
         "dataset": str(folder),
         "episodes": dataset.count(folder, recording),
         "converted": converted,
     }
+    header, *rows = tally.rows()
+    return report | ({"masks": [dict(zip(header, r, strict=True)) for r in rows]} if rows else {})
 
 
-def _forget_if_changed(folder: Path, recording: Recording) -> None:
-    """Removes a converted dataset that was made from another key map; it can be made again."""
+def _warn(source: str, warnings: list[str]) -> None:
+    for text in warnings[:_WARNINGS]:
+        logging.warning("%s %s", source, text)
+    if (more := len(warnings) - _WARNINGS) > 0:
+        logging.warning("%s: %d more; glam_jax.preview_masks shows the masks", source, more)
+
+
+def _is_stale(folder: Path, recording: Recording) -> bool:
+    """Whether a converted dataset was made from another key map; a new one takes its place."""
     stored = folder / "metadata.json"
-    if stored.is_file():
-        found = json.loads(stored.read_text())
-        if "made_from" in found and found != recording.metadata:
-            shutil.rmtree(folder)
+    if not stored.is_file():
+        return False
+    found = json.loads(stored.read_text())
+    return "made_from" in found and found != recording.metadata
 
 
 def _all(keys: keymap.KeyMap, count: int | None, heldout: int | None) -> tuple[int, int]:
@@ -102,8 +117,14 @@ def _all(keys: keymap.KeyMap, count: int | None, heldout: int | None) -> tuple[i
     return max(count, 1), heldout
 
 
-def _parts(keys: keymap.KeyMap, count: int, heldout: int) -> dict[str, tuple[str, int, int]]:
-    """Split -> (foreign split, first episode, number of episodes).
+def episodes_of(keys: keymap.KeyMap, count: int, heldout: int) -> dict[str, tuple[str, int, int]]:
+    """Which episodes of a foreign dataset are used.
+
+    Args:
+      keys: of the dataset. count, heldout: episodes for training and kept apart.
+
+    Returns:
+      Split, "train" or "heldout" -> (foreign split, first episode, number of episodes).
 
     Raises:
       DataError: the foreign dataset has fewer episodes.
@@ -134,16 +155,22 @@ def _episodes(
     count: int,
     name: str,
     progress: bool,
+    tally: masks.Tally,
 ) -> Iterator[Episode]:
-    """Converted episodes of a foreign split; a wrong one ends it, named."""
+    """Converted episodes of a foreign split; a wrong one ends it, named.
+
+    What became of their masks is noted in `tally`, which must have seen all objects at the end.
+    """
     reader = readers.open_reader(keys)
     raw = reader.episodes(split, first, count)
     bar = tqdm(raw, f"converting {name}", count, unit="episode", disable=not progress)
     for index, (arrays, success) in enumerate(bar, start=first):
+        place = f"{split} episode {index}"
         try:
+            tally.note(place, masks.add(arrays, keys, split, index))
             steps = convert.convert(arrays, keys, aim)
         except ValueError as error:
-            place = f"{reader.folder}, {split} episode {index}"
-            raise DataError(f"{place}: {error}") from error
+            raise DataError(f"{reader.folder}, {place}: {error}") from error
         version = f"recorded, {keys.cameras}"
         yield Episode(steps, recording.task, recording.source, index, success, version)
+    tally.refuse_unseen(str(reader.folder))

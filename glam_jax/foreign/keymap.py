@@ -3,11 +3,13 @@
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import numpy as np
 
-from glam_jax.foreign import rotations
+from glam_jax.foreign import colours, rotations
+from glam_jax.foreign.colours import Colour
 from glam_jax.recording import DataError
 from glam_jax.schema import VIEWS
 
@@ -56,6 +58,10 @@ class Selector:
         return flat[:, self.start : self.stop]
 
 
+def _each_view(value):
+    return dataclasses.field(default_factory=lambda: dict.fromkeys(VIEWS, value))
+
+
 @dataclasses.dataclass(frozen=True)
 class KeyMap:
     """How one source of own data is stored; every field is a key of the config.
@@ -69,7 +75,10 @@ class KeyMap:
       split: whose episodes are trained on. heldout_split: whose are never trained on; "" takes
         them from the end of `split`.
       views: view -> key of its images; "" is a camera that was not there, stored as black.
-      masks: view -> key of its masks, any number above 0 on the objects; "" stores zeros.
+      masks: view -> key of its masks, any number above 0 on the objects. mask_colours: view ->
+        object -> its colour, see `tracking.track`. mask_folder: view -> folder of PNG masks, see
+        `frame_files`. Of each view at most one of the three; with none zeros are stored.
+      mask_hold_s: for how long, s, an object that is not seen keeps its mask by colour.
       position, rotation, gripper: end-effector pose; with two arms one key for each.
       rotation_form: see `rotations.FORMS`. position_unit, angle_unit: of the pose.
       gripper_closed, gripper_open: the stored values at opening 0 and 1.
@@ -95,7 +104,10 @@ class KeyMap:
     rotation_form: str
     split: str = "train"
     heldout_split: str = ""
-    masks: Mapping[str, str] = dataclasses.field(default_factory=lambda: dict.fromkeys(VIEWS, ""))
+    masks: Mapping[str, str] = _each_view("")
+    mask_colours: Mapping[str, Mapping[str, Colour]] = _each_view({})
+    mask_folder: Mapping[str, str] = _each_view("")
+    mask_hold_s: float = 1.0
     position_unit: str = "m"
     angle_unit: str = "rad"
     gripper_closed: float = 0.0
@@ -120,6 +132,11 @@ class KeyMap:
         """True for a target source."""
         return bool(self.action)
 
+    @property
+    def has_masks(self) -> bool:
+        """True if the masks of a view are had in any way."""
+        return any(getattr(self, way)[view] for way in MASK_WAYS for view in VIEWS)
+
     def selectors(self) -> dict[str, list[Selector]]:
         """What is read of each step: role -> selectors, in order."""
         roles = {f"image_{view}": (self.views[view],) for view in VIEWS}
@@ -133,9 +150,45 @@ class KeyMap:
         """All that the converted episodes depend on, as plain values, to recognise a change."""
         plain = dataclasses.asdict(self)
         del plain["weight"]
+        if not any(self.mask_colours.values()):
+            del plain["mask_colours"], plain["mask_hold_s"]
+        if not any(self.mask_folder.values()):
+            del plain["mask_folder"]
         return plain
 
+    def check_found(
+        self,
+        folder: Path,
+        lengths: Mapping[str, int],
+        steps: Collection[str],
+        episode: Collection[str],
+        noun: str = "key",
+    ) -> None:
+        """Checks that a foreign dataset has the splits and keys.
 
+        Args:
+          folder: the dataset's, for messages. lengths: split -> number of episodes.
+          steps: keys that it has in a step. episode: those where `success` may be.
+          noun: what its keys are called.
+
+        Raises:
+          DataError: it does not; names what is missing, and what is there.
+        """
+        for split in filter(None, (self.split, self.heldout_split)):
+            if not lengths.get(split):
+                raise DataError(f"{folder}: no episodes in split {split!r}, found {dict(lengths)}")
+        wanted = [(s.path, role, steps) for role, ss in self.selectors().items() for s in ss]
+        if self.success:
+            wanted.append((self.success, "success", episode))
+        for path, role, known in wanted:
+            if path not in known:
+                raise DataError(
+                    f"{folder}: no {noun} {path!r} (for {role}), found {', '.join(sorted(known))}"
+                )
+
+
+MASK_WAYS = ("masks", "mask_colours", "mask_folder")
+_BY_VIEW = ("views", *MASK_WAYS)
 _SEVERAL = ("position", "rotation", "gripper", "proprio", "action")
 _NUMBERS = ("proprio_scale", "proprio_offset", "action_scale", "action_offset")
 _CHOICES = {
@@ -168,10 +221,12 @@ def read(name: str, values: Mapping, arms: int) -> KeyMap:
     if missing := sorted(needed - set(values)):
         raise DataError(f"{place}: keys {missing} are missing")
     plain = {key: _plain(key, value) for key, value in values.items()}
-    for key in ("views", "masks"):
+    for key in _BY_VIEW:
         if key in plain and sorted(plain[key]) != sorted(VIEWS):
             raise DataError(f"{place}.{key} has {sorted(plain[key])}, expected {sorted(VIEWS)}")
     try:
+        for view, objects in plain.get("mask_colours", {}).items():
+            plain["mask_colours"][view] = colours.read(f"mask_colours.{view}", objects)
         made = KeyMap(**plain)
         _check(made, arms)
     except ValueError as error:
@@ -211,5 +266,18 @@ def _check(made: KeyMap, arms: int) -> None:
         raise ValueError("gripper_open and gripper_closed are equal")
     if not any(made.views.values()):
         raise ValueError("views has no key; at least one view is needed")
+    _check_masks(made)
     rotations.width(made.rotation_form)
     made.selectors()
+
+
+def _check_masks(made: KeyMap) -> None:
+    """Raises ValueError for two kinds of masks of one view, or masks of images that are none."""
+    for view in VIEWS:
+        ways = [way for way in MASK_WAYS if getattr(made, way)[view]]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} of the {view} view are given; choose one")
+        if ways and ways != ["masks"] and not made.views[view]:
+            raise ValueError(f"{ways[0]} of the {view} view is given, but views has no key for it")
+    if not 0 <= made.mask_hold_s < float("inf"):
+        raise ValueError(f"mask_hold_s is {made.mask_hold_s}, expected 0 or more seconds")

@@ -67,31 +67,13 @@ class Reader:
         except Exception as error:  # whatever a damaged description makes TFDS raise
             raise DataError(f"{self.folder}: not readable as a dataset ({error})") from error
         self.lengths = {s: i.num_examples for s, i in self._builder.info.splits.items()}
-        for split in filter(None, (keys.split, keys.heldout_split)):
-            if not self.lengths.get(split):
-                raise DataError(
-                    f"{self.folder}: no episodes in split {split!r}, found {self.lengths}"
-                )
-        self._check_keys()
-
-    def _check_keys(self) -> None:
         features = self._builder.info.features
         if "steps" not in features:
             raise DataError(f"{self.folder}: no RLDS dataset, `steps` is not in {sorted(features)}")
-        steps = features["steps"]
-        known = _leaves(steps.feature)
-        for role, selectors in self._keys.selectors().items():
-            for selector in selectors:
-                if selector.path not in known:
-                    raise DataError(
-                        f"{self.folder}: no key {selector.path!r} (for {role}) in a step, "
-                        f"found {', '.join(sorted(known))}"
-                    )
-        if self._keys.success and self._keys.success not in (known := _leaves(features)):
-            raise DataError(
-                f"{self.folder}: no key {self._keys.success!r} (for success) in an episode, "
-                f"found {', '.join(sorted(k for k in known if not k.startswith('steps')))}"
-            )
+        about_episode = {key for key in _leaves(features) if not key.startswith("steps")}
+        keys.check_found(
+            self.folder, self.lengths, _leaves(features["steps"].feature), about_episode
+        )
 
     def episodes(self, split: str, first: int, count: int) -> Iterator[tuple[dict, bool]]:
         """Episodes `first` to `first + count` of a split, in the order of the files.

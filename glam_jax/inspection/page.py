@@ -1,26 +1,17 @@
 """The page of an inspection: one HTML file that holds its pictures."""
 
-import base64
-import html
-import io
 import os
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from glam_jax import contact_sheet
-from glam_jax.inspection import tables
+from glam_jax.inspection import document, tables
 from glam_jax.inspection.survey import Survey
 from glam_jax.schema import VIEWS
 
 _FRAMES = 8
-_STYLE = (
-    "body{font:14px sans-serif;margin:2em;max-width:1200px}table{border-collapse:collapse}"
-    "td,th{border:1px solid #ccc;padding:2px 8px;text-align:left}img{max-width:100%}"
-    ".errors{color:#a00}.warnings{color:#850}"
-)
 
 
 def write(
@@ -31,46 +22,18 @@ def write(
     Args:
       path: where. surveys: of all datasets. errors, warnings: all that were found.
     """
-    parts = ["<h1>Inspection</h1>", _table(tables.overview(surveys))]
-    parts += [_list("errors", errors), _list("warnings", warnings)]
-    parts += ["<h2>Cameras</h2>", _table(tables.cameras(surveys))]
-    parts += ["<h2>Where the gripper goes</h2>", _image(_paths(surveys))]
+    parts = [document.table(tables.overview(surveys))]
+    parts += [document.listing("errors", errors), document.listing("warnings", warnings)]
+    parts += [document.heading("Cameras"), document.table(tables.cameras(surveys))]
+    parts += [document.heading("Where the gripper goes"), document.image(_paths(surveys))]
     for one in surveys:
-        parts.append(f"<h2>{html.escape(one.name)}</h2><p>{html.escape(str(one.folder))}</p>")
-        parts += [_strips(one)]
+        parts += [document.heading(one.name), document.paragraph(str(one.folder)), _strips(one)]
         if "action" in one.vectors:
-            parts += ["<h3>Actions</h3>", _image(_histograms(one.vectors["action"]))]
+            histograms = _histograms(one.vectors["action"])
+            parts += [document.heading("Actions", 3), document.image(histograms)]
         if one.vectors:
-            parts += ["<h3>Ranges</h3>", _table(tables.ranges(one))]
-    whole = (
-        f"<!doctype html><meta charset='utf-8'><title>Inspection</title>"
-        f"<style>{_STYLE}</style>{''.join(parts)}\n"
-    )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(whole)
-    partial.replace(path)
-    return path
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    def row(cells, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    return f"<table>{row(rows[0], 'th')}{''.join(row(r, 'td') for r in rows[1:])}</table>"
-
-
-def _list(name: str, texts: list[str]) -> str:
-    items = "".join(f"<li>{html.escape(text)}</li>" for text in texts) or "<li>none</li>"
-    return f"<h2>{name.capitalize()}</h2><ul class='{name}'>{items}</ul>"
-
-
-def _image(figure: Figure) -> str:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    return f"<img src='data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}'>"
+            parts += [document.heading("Ranges", 3), document.table(tables.ranges(one))]
+    return document.write(path, "Inspection", parts)
 
 
 def _strips(one: Survey) -> str:
@@ -85,7 +48,7 @@ def _strips(one: Survey) -> str:
         axis.imshow(contact_sheet.strip(episode, view, frames))
         axis.set_title(f"seed {episode.seed}, {view}, steps 0 to {len(episode) - 1}", fontsize=8)
         axis.axis("off")
-    return _image(figure)
+    return document.image(figure)
 
 
 def _histograms(actions: np.ndarray) -> Figure:

@@ -36,28 +36,22 @@ class Reader:
         self.folder = Path(keys.path).expanduser()
         self._meta = meta.read(self.folder)
         self.lengths = {name: len(episodes) for name, episodes in self._meta.splits.items()}
-        for split in filter(None, (keys.split, keys.heldout_split)):
-            if not self.lengths.get(split):
-                raise DataError(
-                    f"{self.folder}: no episodes in split {split!r}, found {self.lengths}"
-                )
+        features, about = self._meta.features, self._meta.episodes[:1]
+        keys.check_found(
+            self.folder, self.lengths, features, {*features, *(about[0] if about else ())}, "column"
+        )
         if abs(keys.rate_hz - self._meta.fps) > 1e-6 * self._meta.fps:
             raise DataError(
                 f"{self.folder}/meta/info.json: fps is {self._meta.fps:g}, "
                 f"but rate_hz of the key map is {keys.rate_hz:g}"
             )
-        self._check_columns()
+        self._check_kinds()
 
-    def _check_columns(self) -> None:
-        features = self._meta.features
+    def _check_kinds(self) -> None:
+        """Raises DataError where pictures are expected and numbers found, or the reverse."""
         for role, selectors in self._keys.selectors().items():
             for selector in selectors:
-                if selector.path not in features:
-                    raise DataError(
-                        f"{self.folder}: no column {selector.path!r} (for {role}), "
-                        f"found {', '.join(sorted(features))}"
-                    )
-                feature = features[selector.path]
+                feature = self._meta.features[selector.path]
                 kind, about = feature["dtype"], feature.get("info") or {}
                 depth = about.get("is_depth_map") or about.get("video.is_depth_map")
                 is_picture = kind in meta.PICTURES and not depth
@@ -68,12 +62,6 @@ class Reader:
                         f"{' of depth' if depth else ''}, expected "
                         f"{'pictures' if wants_picture else 'numbers'} for {role}"
                     )
-        known = {*features, *(self._meta.episodes[0] if self._meta.episodes else ())}
-        if self._keys.success and self._keys.success not in known:
-            raise DataError(
-                f"{self.folder}: no column {self._keys.success!r} (for success) in frames or "
-                f"meta/episodes, found {', '.join(sorted(known))}"
-            )
 
     def episodes(self, split: str, first: int, count: int) -> Iterator[tuple[dict, bool]]:
         """Episodes `first` to `first + count` of a split.
