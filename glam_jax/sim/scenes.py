@@ -141,7 +141,7 @@ def build(
     solving for all contacts that there could ever be; without, it does.
     """
     spec, realism = mujoco.MjSpec(), robot.realism
-    _set_physics(spec, objects)
+    _set_physics(spec)
     if limits is not None:
         spec.add_numeric(name="max_geom_pairs", size=1, data=[limits.pairs])
         spec.add_numeric(name="max_contact_points", size=1, data=[limits.points])
@@ -206,17 +206,15 @@ def _slippery(solid):
     return {"friction": (solid.friction, *_FRICTION[1:]), "priority": 1, "condim": 3}
 
 
-def _set_physics(spec, objects):
+def _set_physics(spec):
     """Solver settings that are right at few iterations.
 
-    Friction stiffer than contact (impratio 10) keeps grasped things from creeping, and leaves
-    sliding ones unconverged: pushed bottles jumped. It is for scenes with something to grasp.
+    Friction is as stiff as contact (impratio 1): with pyramidal cones, stiffer friction leaves
+    contacts unconverged, so that cubes grasped off their middle fall and pushed bottles jump.
     """
     option = spec.option
     option.timestep = 1.0 / (CONTROL_HZ * SUBSTEPS)
     option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
-    grasped = any(solid.friction is None for thing in objects for solid in thing.solids)
-    option.impratio = 10.0 if grasped else 1.0
     option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     # `Env.step` integrates on its own and then moves on by `mjx.euler`.
     option.disableflags |= mujoco.mjtDisableBit.mjDSBL_EULERDAMP
