@@ -39,7 +39,7 @@ def learnt(tmp_path_factory):
             for member in (members if processes > 1 else [[]])
         ]
         try:
-            assert [process.wait(timeout=300) for process in running] == [0] * processes
+            assert [process.wait(timeout=900) for process in running] == [0] * processes
         finally:
             for process in running:
                 process.kill()
@@ -96,7 +96,7 @@ def test_physics_on_two_devices_are_those_of_one_to_the_last_bit():
         "JAX_NUM_CPU_DEVICES": "2",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
     }
-    subprocess.run([sys.executable, "-c", PHYSICS], env=environment, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", PHYSICS], env=environment, check=True, timeout=900)
 
 
 @pytest.fixture(scope="module", params=[tiny.stage1, tiny.stage2])

@@ -224,8 +224,9 @@ def restore_for_inference(directory: str | pathlib.Path) -> Inference:
 
 
 def _open(directory: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
-    """Orbax's manager, read-only where `keep` is None."""
+    """Orbax's manager, read-only where `keep` is None; hosts open it together."""
     _quiet_orbax()
+    hosts.any_host(False)  # for Orbax's first exchange between them waits half a minute, on CPU
     handlers = {name: ocp.StandardCheckpointHandler() for name in ARRAYS}
     writes = keep is not None
     return ocp.CheckpointManager(

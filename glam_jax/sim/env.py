@@ -96,7 +96,9 @@ class Env:
         self.mj_model = scenes.build(
             robot, task.objects, task.arms, task.cameras, task.contact_limits
         )
-        self._model = mjx.put_model(self.mj_model)
+        # By itself MJX takes the first device of all hosts, which others cannot reach.
+        self._device = jax.local_devices()[0]
+        self._model = mjx.put_model(self.mj_model, device=self._device)
         self._prefixes = tuple(f"arm{arm}_" for arm in range(task.arms))
         model, joints = self.mj_model, len(robot.joints)
         self._per_arm = joints + 2
@@ -136,7 +138,8 @@ class Env:
         """
         start = self.task.sample(key)
         qpos = jnp.concatenate([*self._start_arms(start), _free_joints(start)])
-        data = mjx.make_data(self._model).replace(qpos=qpos, ctrl=qpos[: self._model.nu])
+        data = mjx.make_data(self._model, device=self._device)
+        data = data.replace(qpos=qpos, ctrl=qpos[: self._model.nu])
         zero = jnp.zeros((), jnp.int32)
         real = None
         if self._visual:
