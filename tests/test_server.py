@@ -4,6 +4,9 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import json
+import os
+import pathlib
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -262,14 +265,21 @@ def test_the_ensemble_blends_chunks_until_reset(policy, make_service):
     np.testing.assert_allclose(again, policy(tiny_policy.observation(5))[0], atol=1e-6)
 
 
-def test_openpis_own_client_completes_an_episode(policy, make_service):
-    openpi = pytest.importorskip("openpi_client.websocket_client_policy")
+@pytest.mark.skipif("OPENPI_PYTHON" not in os.environ, reason="needs OPENPI_PYTHON, see .ci/run")
+def test_openpis_own_client_completes_an_episode(policy, make_service, tmp_path):
+    steps = range(0, 12, tiny_policy.EXECUTE)
+    seen = {
+        f"{step}/{key}": value
+        for step in steps
+        for key, value in tiny_policy.observation(step).items()
+    }
+    np.savez(tmp_path / "seen.npz", **seen)
     with running(make_service(), token="a token") as (_, port):
-        client = openpi.WebsocketClientPolicy("127.0.0.1", port, api_key="a token")
-        assert client.get_server_metadata()["task"] == "lifting"
-        for step in range(0, 12, tiny_policy.EXECUTE):
-            found = client.infer({**tiny_policy.observation(step), "prompt": "lift the cube"})
-            np.testing.assert_array_equal(found["actions"], expected(policy, step))
-        with pytest.raises(RuntimeError, match="ee_pose is missing"):
-            client.infer({k: v for k, v in tiny_policy.observation(0).items() if k != "ee_pose"})
-        client.infer(tiny_policy.observation(0))
+        words = [port, "a token", tmp_path / "seen.npz", tmp_path / "found.npz"]
+        program = pathlib.Path(__file__).with_name("openpi_episode.py")
+        command = [os.environ["OPENPI_PYTHON"], str(program), *map(str, words)]
+        subprocess.run(command, check=True, timeout=60)
+    found = np.load(tmp_path / "found.npz")
+    assert found["task"] == "lifting" and "ee_pose is missing" in str(found["error"])
+    for step in steps:
+        np.testing.assert_array_equal(found[str(step)], expected(policy, step))
