@@ -3,6 +3,7 @@
 import pathlib
 import re
 import shlex
+import subprocess
 import sys
 
 import pytest
@@ -28,7 +29,8 @@ def commands(page: pathlib.Path) -> list[list[str]]:
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     found = [line[line.index(START) :] for line in lines if START in line]
     # One that another program is given in quotes ends with theirs.
-    return [shlex.split(line.rstrip('"'), comments=True) for line in found]
+    whole = [line.removesuffix('"') if line.count('"') % 2 else line for line in found]
+    return [shlex.split(line, comments=True) for line in whole]
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +99,15 @@ def test_commands_of_the_pages_exist(page, flags_of):
                 assert _exists(key, words), words
         for path in re.findall(r"--config=([\w./]+\.py)", " ".join(words)):
             assert (ROOT / path).is_file() or "my_" in path, words
+
+
+def test_a_command_of_the_pages_that_takes_seconds_runs():
+    (words,) = [w for w in commands(ROOT / "docs" / "scaling.md") if w[2] == "glam_jax.estimate"]
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| 512 | 131072 |" in done.stdout
 
 
 def _exists(key: str, words: list[str]) -> bool:
