@@ -81,8 +81,9 @@ def test_those_left_behind_by_a_failure_are_stopped(tmp_path):
 @pytest.mark.parametrize(("kind", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 5)])
 def test_signals_reach_every_process(tmp_path, kind, code):
     source = PATIENT.replace("CODE", str(code))
-    command = ["bash", "launch/local_multiprocess.sh", "--processes=2", f"--logs={tmp_path}"]
-    command += ["--", sys.executable, "-c", source]
+    # What a shell runs in the background, perhaps these tests, is started deaf to Ctrl-C.
+    command = ["env", "--default-signal=INT", "bash", "launch/local_multiprocess.sh"]
+    command += ["--processes=2", f"--logs={tmp_path}", "--", sys.executable, "-c", source]
     running = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
     logs = [tmp_path / f"process{process}.log" for process in range(2)]
