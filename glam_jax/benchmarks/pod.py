@@ -47,8 +47,8 @@ class Machine:
 
 
 # From cloud.google.com/tpu/docs (v5e, v4: peak, pod, all-reduce bandwidth per pod over its chips,
-# network cards of a v5e host; those of a v4 host are assumed alike) and NVIDIA's data sheets of
-# H100 SXM (dense peak; NVLink 900 GB/s both ways) and DGX H100 (400 Gbit/s InfiniBand a GPU).
+# network cards of a v5e host; those of a v4 host are assumed alike). Of the H100 SXM, dense
+# peak, NVLink 900 GB/s both ways, 400 Gbit/s InfiniBand a GPU: not checked against NVIDIA's sheets.
 MACHINES = {
     "tpu_v5e": Machine(197e12, 256, 51.2e12 / 256, 25e9 / 8, 1e-6, 20e-6, 8, 25e9),
     "tpu_v4": Machine(275e12, 4096, 1.1e15 / 4096, 25e9 / 4, 1e-6, 20e-6, 4, 25e9),
