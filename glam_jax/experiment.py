@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -96,14 +97,19 @@ def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
     return robot
 
 
-def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
-    """Episodes of a source from the data root; see `episodes.read` for what it raises."""
+def stream_split(config: ConfigDict, source: str, split: str, count: int) -> Iterator[Episode]:
+    """Episodes of a source from the data root, one by one; raises as `episodes.read`."""
     if own.is_own(config):
         kind = own.recording_of(config, source)
     else:
         layout = simulation.make_env(config.task, source, config.image_size).layout
         kind = recording.Recording(config.task, source, layout)
-    return dataset.read(dataset.dataset_path(config.data.root, kind), split, kind, count)
+    return dataset.stream(dataset.dataset_path(config.data.root, kind), split, kind, count)
+
+
+def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
+    """As `stream_split`, all at once."""
+    return list(stream_split(config, source, split, count))
 
 
 def gather(config: ConfigDict) -> Data:
@@ -113,18 +119,25 @@ def gather(config: ConfigDict) -> Data:
       ValueError: see `sources`.
       DataError: see `collect.collect`, `own.ingest` and `episodes.read`.
     """
-    train = {}
-    for source, count in sources(config).items():
+    counts = sources(config)
+    for source, count in counts.items():
         provide(config, source, count)
-        train[source] = read_split(config, source, "train", count)
     heldout = read_heldout(config, config.data.heldout_episodes)
     of_target = own.targets(config) if own.is_own(config) else [config.data.target]
-    order = [*of_target, *(source for source in train if source not in of_target)]
-    target = [episode for source in of_target for episode in train[source]]
-    auxiliary = [episode for source in order[len(of_target) :] for episode in train[source]]
-    weights = own.episode_weights(config, {source: len(train[source]) for source in order})
-    store = Store(target, auxiliary, weights=weights)
-    return Data(store, normalize.statistics(target, auxiliary), heldout)
+    others = [source for source in counts if source not in of_target]
+
+    def train(names: list[str]) -> Iterator[Episode]:
+        for source in names:
+            yield from stream_split(config, source, "train", counts[source])
+
+    order = {source: counts[source] for source in (*of_target, *others)}
+    store = Store(
+        train(of_target),
+        train(others),
+        weights=own.episode_weights(config, order),
+        memory_bytes=config.data.resident_bytes,
+    )
+    return Data(store, normalize.statistics(store), heldout)
 
 
 def provide(config: ConfigDict, source: str, count: int) -> None:

@@ -15,11 +15,9 @@ all sources (SPEC section 2). Units are those of the key: m, rad, or none.
     1.0
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from glam_jax.schema import Episode
+from glam_jax.store import Store
 
 # A dimension that does not move has only numerical noise; without a floor, dividing by its
 # deviation would make that noise as large as the signal of the others. One centimetre or
@@ -56,30 +54,21 @@ def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float32) for name, value in measured.items()}
 
 
-def statistics(target: Sequence[Episode], auxiliary: Sequence[Episode] = ()) -> Statistics:
-    """Statistics of a mix of sources.
-
-    Args:
-      target: episodes with `action` and `proprio`; these two are measured here only.
-      auxiliary: episodes of other sources; `ee_pose` is measured over both lists.
-
-    Raises:
-      ValueError: if there are no target episodes.
-    """
-    if not target:
-        raise ValueError("statistics need target episodes, found none")
+def statistics(store: Store) -> Statistics:
+    """Statistics of a mix of sources: `proprio` and `action` of the target's episodes alone."""
+    arrays, targets = store.arrays, int(store.lengths[: store.targets].sum())
     return {
-        "ee_pose": _moving([*target, *auxiliary], "ee_pose"),
-        "proprio": _moving(target, "proprio"),
-        "action": array_statistics(np.concatenate([e.steps["action"] for e in target])),
+        "ee_pose": _moving(arrays["ee_pose"], store.starts),
+        "proprio": _moving(arrays["proprio"][:targets], store.starts[: store.targets]),
+        "action": array_statistics(arrays["action"][:targets]),
     }
 
 
-def _moving(episodes: Sequence[Episode], name: str) -> dict[str, np.ndarray]:
-    arrays = [episode.steps[name] for episode in episodes]
-    differences = np.concatenate([np.diff(x.astype(np.float64), axis=0) for x in arrays])
+def _moving(x_ND: np.ndarray, starts: np.ndarray) -> dict[str, np.ndarray]:
+    """As `array_statistics`, and `diff_std` of the differences inside the runs from `starts` on."""
+    differences = np.delete(np.diff(x_ND.astype(np.float64), axis=0), starts[1:] - 1, axis=0)
     diff_std = np.maximum(differences.std(0), DIFF_FLOOR).astype(np.float32)
-    return array_statistics(np.concatenate(arrays)) | {"diff_std": diff_std}
+    return array_statistics(x_ND) | {"diff_std": diff_std}
 
 
 def normalize(x, stats: dict):

@@ -34,7 +34,7 @@ from glam_jax.store import MODALITIES, Store
 
 
 def _host_take(array, index):
-    return np.take(array, index, axis=0)
+    return array.take(index, axis=0)
 
 
 def _device_take(array, index):

@@ -1,10 +1,12 @@
 """The frames of all sources in flat arrays: what batches are drawn from."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
 
+from glam_jax import rows
 from glam_jax.recording import check_together
 from glam_jax.schema import EE_DIM, TARGET_ONLY, VIEWS, Episode, Layout
 
@@ -21,9 +23,9 @@ class Store:
     Attributes:
       layout: layout of the target source.
       arrays: `rgb` (N, H, W, 2 * 3) and `mask` (N, H, W, 2), uint8, both views stacked on
-        channels; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A), float32, the last two
-        zero on auxiliary frames; `last` (N,), int32: the frame at which the last transition
-        of the frame's episode starts.
+        channels, in memory or in a file; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A),
+        float32, the last two zero on auxiliary frames; `last` (N,), int32: the frame at which
+        the last transition of the frame's episode starts.
       starts, lengths: (M,) first frame and number of frames of each episode.
       targets: number of target episodes; they come first.
       weights: (M,) how likely a window of each episode is drawn, relative to the others of its
@@ -32,59 +34,67 @@ class Store:
 
     def __init__(
         self,
-        target: Sequence[Episode],
-        auxiliary: Sequence[Episode] = (),
+        target: Iterable[Episode],
+        auxiliary: Iterable[Episode] = (),
         modalities: Sequence[str] = MODALITIES,
         weights: Sequence[float] | None = None,
+        memory_bytes: int | None = None,
     ):
-        """Copies the episodes; each image is held once.
+        """Copies the episodes, one after the other; each image is held once.
+
+        Args:
+          memory_bytes: images of a modality that take more are kept in a file, `rows.FileRows`, and
+            not in memory, in which then one episode is at a time; None: never.
 
         Raises:
           DataError: for episodes of different tasks or numbers of arms.
           ValueError: without target episodes, for an unknown modality, or for arrays whose
             shape is not that of the first episode.
+          OSError: no room for the file.
         """
-        if not target:
-            raise ValueError("a store needs target episodes, found none")
         if unknown := set(modalities) - set(MODALITIES):
             raise ValueError(f"unknown modalities {sorted(unknown)}, known: {MODALITIES}")
-        episodes = [*target, *auxiliary]
-        check_together(episodes)
-        first = target[0].steps
-        size, arms = first["image_front"].shape[1], first["ee_pose"].shape[1] // EE_DIM
-        widths = {f"arm_{name}": first[name].shape[1] // arms for name in TARGET_ONLY}
-        self.layout = Layout(arms=arms, image_size=size, has_actions=True, **widths)
-        self.targets = len(target)
+        target = iter(target)
+        if (first := next(target, None)) is None:
+            raise ValueError("a store needs target episodes, found none")
+        self.layout = _layout_of(first)
         self.weights = None if weights is None else np.asarray(weights, np.float64)
-        self.lengths = np.array([len(e) for e in episodes], np.int32)
+        growing = _columns(self.layout, modalities, memory_bytes)
+        lengths, self.targets = [], 0
+        for episode in itertools.chain([first], target):
+            lengths.append(self._add(growing, episode, first, ("ee_pose", *TARGET_ONLY)))
+            self.targets += 1
+        for episode in auxiliary:
+            lengths.append(self._add(growing, episode, first, ("ee_pose",)))
+        self.lengths = np.array(lengths, np.int32)
         self.starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         last = self.starts + self.lengths - 2
         self.arrays = {"last": np.repeat(last, self.lengths).astype(np.int32)}
-        for modality in modalities:
-            names = [f"{_STORED_AS[modality]}_{view}" for view in VIEWS]
-            self.arrays[modality] = self._flatten(episodes, names)
-        for name in ("ee_pose", *TARGET_ONLY):
-            having = target if name in TARGET_ONLY else episodes
-            self.arrays[name] = self._flatten(having, [name])
+        self.arrays |= {name: column.finish() for name, column in growing.items()}
         self._on_device = {}
 
-    def _flatten(self, episodes: Sequence[Episode], names: list[str]) -> np.ndarray:
-        """The named arrays of the episodes, joined on the last axis, zero where there are none."""
-        arrays = self.layout.step_arrays()
-        (*sides, channels), dtype = arrays[names[0]]
-        shape = (int(self.lengths.sum()), *sides, channels * len(names))
-        flat = _aligned_zeros(shape, dtype)
-        for episode, start, length in zip(episodes, self.starts, self.lengths, strict=False):
-            for i, name in enumerate(names):
-                array, expected = episode.steps[name], (length, *arrays[name][0])
-                if array.shape != expected:
-                    raise ValueError(
-                        f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
-                        f"found shape {array.shape}, expected {expected}"
-                    )
-                for c in range(channels):  # several times faster than all channels at once
-                    flat[start : start + length, ..., i * channels + c] = array[..., c]
-        return flat
+    def _add(self, growing: dict, episode: Episode, first: Episode, known: tuple) -> int:
+        """Adds an episode's images and the `known` of its other arrays; returns its length."""
+        check_together([first, episode])
+        expected = self.layout.step_arrays()
+
+        def steps(name: str) -> np.ndarray:
+            array, shape = episode.steps[name], (len(episode), *expected[name][0])
+            if array.shape != shape:
+                raise ValueError(
+                    f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
+                    f"found shape {array.shape}, expected {shape}"
+                )
+            return array
+
+        for name, column in growing.items():
+            if name in _STORED_AS:
+                column.add(_stacked([steps(f"{_STORED_AS[name]}_{view}") for view in VIEWS]))
+            elif name in known:
+                column.add(steps(name))
+            else:
+                column.add(np.zeros((len(episode), *expected[name][0]), np.float32))
+        return len(episode)
 
     def starts_of(self, following: int, target: bool) -> np.ndarray:
         """Frames (n,) of target or auxiliary episodes with `following` more behind them."""
@@ -126,9 +136,31 @@ class Store:
         self._on_device.clear()
 
 
-def _aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
-    # Aligned to 64 bytes, JAX on CPU takes the memory as it is instead of copying it.
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return raw[offset : offset + size].view(dtype).reshape(shape)
+def _layout_of(episode: Episode) -> Layout:
+    """The layout of a target source, as one of its episodes has it."""
+    steps = episode.steps
+    size, arms = steps["image_front"].shape[1], steps["ee_pose"].shape[1] // EE_DIM
+    widths = {f"arm_{name}": steps[name].shape[1] // arms for name in TARGET_ONLY}
+    return Layout(arms=arms, image_size=size, has_actions=True, **widths)
+
+
+def _columns(layout: Layout, modalities: Sequence[str], memory_bytes: int | None) -> dict:
+    """Name -> `rows.Growing`, of all arrays that hold what episodes hold."""
+    arrays = layout.step_arrays()
+    made = {}
+    for modality in modalities:
+        (*sides, channels), dtype = arrays[f"{_STORED_AS[modality]}_{VIEWS[0]}"]
+        made[modality] = rows.Growing((*sides, channels * len(VIEWS)), dtype, memory_bytes)
+    for name in ("ee_pose", *TARGET_ONLY):
+        made[name] = rows.Growing(*arrays[name])
+    return made
+
+
+def _stacked(views: list[np.ndarray]) -> np.ndarray:
+    """Views (T, H, W, C) joined on channels."""
+    channels = views[0].shape[-1]
+    joined = np.empty((*views[0].shape[:-1], channels * len(views)), views[0].dtype)
+    for v, view in enumerate(views):
+        for c in range(channels):  # several times faster than all channels at once
+            joined[..., v * channels + c] = view[..., c]
+    return joined

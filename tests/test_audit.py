@@ -41,8 +41,9 @@ def trained(tmp_path_factory):
     target = episodes(reaching.TARGET, 96, 0)
     auxiliary = episodes(reaching.AUXILIARY, 96, 100)
     folder = tmp_path_factory.mktemp("world_model")
-    stats, heldout = normalize.statistics(target, auxiliary), Store(target[:1])
-    model = pretrain.pretrain(made, Store(target, auxiliary), heldout, stats, folder)
+    store, heldout = Store(target, auxiliary), Store(target[:1])
+    stats = normalize.statistics(store)
+    model = pretrain.pretrain(made, store, heldout, stats, folder)
     return model, target
 
 

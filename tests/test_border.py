@@ -5,11 +5,12 @@ import pytest
 
 from glam_jax import normalize, schema
 from glam_jax.serving import border
+from glam_jax.store import Store
 
 LAYOUT = schema.Layout(arms=1, image_size=8, has_actions=True)
 SPEC = border.observation_spec(LAYOUT)
 EPISODE = schema.fake_episode(LAYOUT, 20)
-ALLOWED = border.ranges(normalize.statistics([EPISODE]), 1.0)
+ALLOWED = border.ranges(normalize.statistics(Store([EPISODE])), 1.0)
 
 
 def seen(**changes):

@@ -6,6 +6,7 @@ import pytest
 
 from glam_jax import normalize, schema
 from glam_jax.stages import inputs
+from glam_jax.store import Store
 
 TARGET = schema.Layout(arms=1, image_size=8, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=8, has_actions=False)
@@ -17,7 +18,7 @@ def stats():
     target = [schema.fake_episode(TARGET, 20, seed) for seed in range(2)]
     auxiliary = [schema.fake_episode(AUXILIARY, 20, 5, source="umi")]
     labels = np.random.default_rng(0).normal(size=(50, LATENT))
-    found = normalize.statistics(target, auxiliary)
+    found = normalize.statistics(Store(target, auxiliary))
     return found | {"label": normalize.array_statistics(labels)}
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from glam_jax import normalize, schema
+from glam_jax.store import Store
 
 LAYOUT = schema.Layout(arms=1, image_size=4, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=4, has_actions=False)
@@ -28,14 +29,14 @@ def test_one_step_differences_do_not_cross_episodes():
     for i, episode in enumerate(episodes):
         steps = np.arange(3, dtype=np.float32)[:, None] * np.array([1.0, -1.0])[i]
         episode.steps["ee_pose"] = (100.0 * i + steps * np.ones(10)).astype(np.float32)
-    stats = normalize.statistics(episodes)
+    stats = normalize.statistics(Store(episodes))
     # Differences are +1, +1, -1, -1; the jump of 100 between episodes is none of them.
     np.testing.assert_allclose(stats["ee_pose"]["diff_std"], np.ones(10), rtol=1e-6)
 
 
 def test_target_keys_come_from_target_only_and_pose_from_all():
     target, auxiliary = fake(LAYOUT, range(3)), fake(AUXILIARY, range(3, 6))
-    alone, mixed = normalize.statistics(target), normalize.statistics(target, auxiliary)
+    alone, mixed = (normalize.statistics(Store(target, more)) for more in ((), auxiliary))
     for key in ("proprio", "action"):
         for name in alone[key]:
             np.testing.assert_array_equal(alone[key][name], mixed[key][name])
@@ -78,8 +79,3 @@ def test_noise_in_a_still_dimension_stays_small():
 def test_bad_rows(rows):
     with pytest.raises(ValueError, match="finite rows"):
         normalize.array_statistics(rows)
-
-
-def test_no_target():
-    with pytest.raises(ValueError, match="target episodes"):
-        normalize.statistics([], fake(AUXILIARY, range(2)))

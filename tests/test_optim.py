@@ -39,12 +39,16 @@ def test_only_kernels_decay(params):
     }
 
 
-def test_decay_moves_kernels_and_nothing_else(params):
-    optimizer = optim.make_optimizer(learning_rate=0.1, steps=10, weight_decay=0.5)
+@pytest.mark.parametrize("matrices", [0.0, 0.1])
+def test_decay_moves_kernels_and_nothing_else(params, matrices):
+    optimizer = optim.make_optimizer(
+        learning_rate=0.1, matrix_learning_rate=matrices, steps=10, weight_decay=0.5
+    )
     zeros = jax.tree.map(jnp.zeros_like, params)
     updates, _ = optimizer.update(zeros, optimizer.init(params), params)
     np.testing.assert_allclose(updates["dense"]["kernel"], -0.05, rtol=1e-6)
-    assert not updates["dense"]["bias"].any() and not updates["norm"]["scale"].any()
+    still = (updates["dense"]["bias"], updates["norm"]["scale"], updates["views"]["bias"])
+    assert not any(leaf.any() for leaf in still)
 
 
 def test_clip_bounds_the_gradient_before_adam():

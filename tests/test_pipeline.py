@@ -1,11 +1,15 @@
 """Batches: what they hold, that both modes agree, and that they follow from (seed, step)."""
 
+import errno
+import tempfile
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glam_jax import pipeline, schema
+from glam_jax import pipeline, rows, schema
 from glam_jax.recording import DataError
 
 LAYOUT = schema.Layout(arms=1, image_size=4, has_actions=True)
@@ -24,11 +28,15 @@ def traced(layout, length, number):
     return episode
 
 
-@pytest.fixture(scope="module")
-def store():
+def episodes():
     target = [traced(LAYOUT, n, i) for i, n in enumerate(LENGTHS["target"])]
     auxiliary = [traced(AUXILIARY, n, 10 + i) for i, n in enumerate(LENGTHS["auxiliary"])]
-    return pipeline.Store(target, auxiliary)
+    return target, auxiliary
+
+
+@pytest.fixture(scope="module")
+def store():
+    return pipeline.Store(*episodes())
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +263,54 @@ def test_a_third_source_is_used_without_the_actions_it_was_recorded_with():
         np.testing.assert_array_equal(store.arrays[name][:6], target.steps[name])
         assert not store.arrays[name][6:].any()
     np.testing.assert_array_equal(store.arrays["ee_pose"][6:10], third.steps["ee_pose"])
+
+
+def test_images_kept_in_a_file_give_the_same_batches(store, latents, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    filed = pipeline.Store(*episodes(), memory_bytes=3 * store.arrays["mask"].nbytes - 1)
+    assert isinstance(filed.arrays["rgb"], rows.FileRows) and filed.arrays["rgb"].nbytes == (
+        store.arrays["rgb"].nbytes
+    )
+    assert isinstance(filed.arrays["mask"], np.ndarray), "below the limit"
+    for step in range(2):
+        assert_same(*(batch_of(windows(one, False), step) for one in (store, filed)))
+        chunks = (pipeline.ChunkFeed(s, latents, 8, 4, 0.5, 0, False) for s in (store, filed))
+        assert_same(*(batch_of(feed, step) for feed in chunks))
+    pairs = zip(*(pipeline.transition_batches(s, 8, "rgb") for s in (store, filed)), strict=True)
+    for one, other in pairs:
+        assert_same(one, other)
+    with pytest.raises(IndexError, match="rows 0 to 32 of an array of 32"):
+        filed.arrays["rgb"].take(np.array([0, len(filed.arrays["rgb"])]))
+    assert not list(tmp_path.iterdir()), "the file has no name that a killed run would leave"
+
+
+def test_memory_of_images_in_a_file_does_not_grow_with_the_episodes():
+    target, umi = (schema.Layout(1, 32, has_actions) for has_actions in (True, False))
+
+    def peak(count: int) -> int:
+        more = (schema.fake_episode(umi, 20, i, source="umi") for i in range(count))
+        tracemalloc.start()
+        feed = windows(
+            pipeline.Store([schema.fake_episode(target, 20)], more, memory_bytes=0), False
+        )
+        for step in range(3):
+            feed.fetch(step)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1)  # what is made once: compilation
+    images = sum(np.prod(shape) for shape, kind in umi.step_arrays().values() if kind == np.uint8)
+    assert peak(100) - peak(10) < 0.1 * 90 * 20 * images
+
+
+def test_a_full_disk_says_where_frames_are_kept(monkeypatch):
+    class Full:
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    with pytest.raises(OSError, match="No space left on device.*TMPDIR") as found:
+        pipeline.Store(*episodes(), memory_bytes=0)
+    assert found.value.errno == errno.ENOSPC

@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
             schema.fake_episode(AUXILIARY, 12, seed, source="umi") for seed in range(count)
         ]
         store, heldout = Store(target, auxiliary), Store(target[:1])
-        stats, folder = normalize.statistics(target, auxiliary), tmp_path_factory.mktemp(method)
+        stats, folder = normalize.statistics(store), tmp_path_factory.mktemp(method)
         model = pretrain.pretrain(made, store, heldout, stats, folder)
         return made, store, heldout, model, folder
 

@@ -50,7 +50,7 @@ def store():
 def world_model(settings):
     model = pretrain.build(settings, TARGET)
     shapes = schema.window_batch_shapes(TARGET, 2, 2, 2)
-    stats = normalize.statistics(episodes("target"), episodes("auxiliary"))
+    stats = normalize.statistics(Store(episodes("target"), episodes("auxiliary")))
     batch = inputs.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     return pretrain.WorldModel(model, params, stats)

@@ -10,6 +10,7 @@ from random_params import random_params
 from glam_jax import config, normalize, schema
 from glam_jax.runtime import checkpoint, optim
 from glam_jax.stages import clone
+from glam_jax.store import Store
 from glam_jax.workdir import Workdir
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -40,7 +41,7 @@ def save(path: pathlib.Path) -> pathlib.Path:
     batch["label"] = batch.pop("latent")
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     stats = clone.label_statistics(
-        settings, EPISODE.steps["action"], normalize.statistics([EPISODE])
+        settings, EPISODE.steps["action"], normalize.statistics(Store([EPISODE]))
     )
     state = optim.init_state(params, optim.make_optimizer(learning_rate=1e-2, steps=2))
     metadata = {"label_dim": LAYOUT.action_dim}

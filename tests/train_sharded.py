@@ -45,7 +45,8 @@ class Rows:
 def data() -> tuple[Store, dict]:
     target = [schema.fake_episode(TARGET, 12, seed) for seed in range(2)]
     auxiliary = [schema.fake_episode(AUXILIARY, 12, seed, source="umi") for seed in range(2)]
-    return Store(target, auxiliary), normalize.statistics(target, auxiliary)
+    store = Store(target, auxiliary)
+    return store, normalize.statistics(store)
 
 
 def settings():

@@ -1,7 +1,8 @@
 """Made-up demonstrations and statistics, for speed alone: the right shapes, nothing to learn."""
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -24,20 +25,25 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
     """
     target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
     auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
-    return Store(target, auxiliary), normalize.statistics(target, auxiliary)
+    made = Store(target, auxiliary)
+    return made, normalize.statistics(made)
 
 
 def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
-    """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones."""
+    """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones; its images
+    are in a file, as those of data that do not fit into memory."""
     target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
     auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
 
-    def repeated(distinct: list, count: int) -> list:
-        return [distinct[index % len(distinct)] for index in range(count)]
+    def repeated(distinct: list, count: int) -> Iterator[schema.Episode]:
+        return itertools.islice(itertools.cycle(distinct), count)
 
     targets = max(episodes // 10, 1)
     return Store(
-        repeated(target, targets), repeated(auxiliary, episodes - targets), modalities=(modality,)
+        repeated(target, targets),
+        repeated(auxiliary, episodes - targets),
+        modalities=(modality,),
+        memory_bytes=0,
     )
 
 

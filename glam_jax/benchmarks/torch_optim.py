@@ -21,7 +21,7 @@ class Optimizer:
     """`optim.make_optimizer` with Muon, and `optim.apply_gradients`.
 
     Muon updates the weights of Linear layers; everything else gets AdamW with Nesterov momentum,
-    as optax.contrib.muon has it.
+    which decays no vectors.
     """
 
     def __init__(self, model: nn.Module, run):
@@ -39,6 +39,7 @@ class Optimizer:
         self.step_count = 0
         self._matrices = [p for p in self.params if p.ndim == 2]
         self._others = [p for p in self.params if p.ndim != 2]
+        self._decayed = [p for p in self._others if p.ndim > 1]
         self._momentum = [torch.zeros_like(p) for p in self._matrices]
         self._first = [torch.zeros_like(p) for p in self._others]
         self._second = [torch.zeros_like(p) for p in self._others]
@@ -96,7 +97,7 @@ class Optimizer:
         scale = torch._foreach_sqrt(self._second)
         torch._foreach_div_(scale, (1.0 - BETA2**step) ** 0.5)
         torch._foreach_add_(scale, EPSILON)
-        torch._foreach_mul_(self._others, 1.0 - rate * self._decay)
+        torch._foreach_mul_(self._decayed, 1.0 - rate * self._decay)
         torch._foreach_addcdiv_(self._others, update, scale, -rate)
 
 

@@ -60,8 +60,9 @@ def make_optimizer(
     weight_decay: float = 0.0,
     clip: float = 10.0,
 ) -> optax.GradientTransformation:
-    """AdamW after clipping the gradient's global norm, with `make_schedule`'s learning rates;
-    Linear layers' matrices by Muon (Jordan et al., 2024) where they have a rate of their own.
+    """AdamW with Nesterov momentum, after clipping the gradient's global norm, with
+    `make_schedule`'s learning rates; Linear layers' matrices by Muon (Jordan et al., 2024) where
+    they have a rate of their own.
 
     Muon's update is the momentum with all its singular values brought to about 1, so that the
     rare directions of a batch are learnt as fast as the common ones.
@@ -87,30 +88,27 @@ def make_optimizer(
         if rate < 0:
             raise ValueError(f"{name}: found {rate}, expected at least 0")
     schedule = make_schedule(learning_rate, warmup_steps, steps)
+    update = optax.adamw(schedule, weight_decay=weight_decay, mask=decayed, nesterov=True)
     if matrix_learning_rate:
-        update = optax.contrib.muon(
+        # optax's Muon would update the other leaves too, but decay all of them.
+        muon = optax.contrib.muon(
             make_schedule(matrix_learning_rate, warmup_steps, steps),
             ns_steps=NEWTON_SCHULZ_STEPS,
             preconditioning="aol",
             weight_decay=weight_decay,
-            weight_decay_mask=decayed,
-            adam_weight_decay=weight_decay,
-            adam_learning_rate=schedule,
-            muon_weight_dimension_numbers=_matrices,
         )
-    else:
-        update = optax.adamw(schedule, weight_decay=weight_decay, mask=decayed)
+        update = optax.partition({"muon": muon, "adamw": update}, _updated_by)
     return optax.chain(optax.clip_by_global_norm(clip), update)
 
 
-def _matrices(params: Any) -> Any:
-    """What Muon updates, as optax.contrib wants it: the kernels of Linear layers."""
+def _updated_by(params: Any) -> Any:
+    """The optimizer of each leaf: "muon" for the kernels of Linear layers, else "adamw"."""
 
-    def dimensions(path, leaf):
+    def name(path, leaf) -> str:
         matrix = leaf.ndim == 2 and getattr(path[-1], "key", None) == "kernel"
-        return optax.contrib.MuonDimensionNumbers() if matrix else None
+        return "muon" if matrix else "adamw"
 
-    return jax.tree_util.tree_map_with_path(dimensions, params)
+    return jax.tree_util.tree_map_with_path(name, params)
 
 
 def decayed(params: Any) -> Any:

@@ -22,7 +22,7 @@ from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
-SIMULATOR_VERSION = f"glam_jax simulation 6, mujoco-mjx {mujoco.__version__}"
+SIMULATOR_VERSION = f"glam_jax simulation 7, mujoco-mjx {mujoco.__version__}"
 
 
 class Sight(NamedTuple):

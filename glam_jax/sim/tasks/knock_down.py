@@ -35,7 +35,7 @@ def bottle(name: str) -> Thing:
 
 def sample(key: jax.Array) -> Start:
     """Bottle standing on the table, hand in the space above, higher than the cap wherever it is."""
-    stand = uniform(jax.random.fold_in(key, 0), [0.38, -0.15, -1.1], [0.55, 0.15, 1.1])
+    stand = uniform(jax.random.fold_in(key, 0), [0.36, -0.20, -1.4], [0.57, 0.20, 1.4])
     hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.16, 0.215, -0.4], [0.54, 0.16, 0.34, 0.4])
     position = jnp.stack([stand[0], stand[1], jnp.float32(BODY)])
     return Start(position[None], stand[2:], hand[None, :3], hand[3:])
