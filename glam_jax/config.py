@@ -113,7 +113,7 @@ def _data(target: str) -> ConfigDict:
     data.auxiliary.kinova = 0  # its episodes, used without actions
     data.auxiliary.kinova_real = 0  # its episodes, used without actions
     data.heldout_episodes = 20  # of each source, never trained on
-    data.resident_bytes = 8 << 30  # of images on the device; more are streamed from a file in TMPDIR
+    data.resident_bytes = 8 << 30  # of images on the device; more are streamed from a file
     return data
 
 

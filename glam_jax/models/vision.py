@@ -149,16 +149,28 @@ def random_shading(
     if deviation == 0:
         return image_BxVxHxWx3
     views, height, width, colours = image_BxVxHxWx3.shape[1:]
+    # All grids at once, for XLA's CPU backend is slow where images are small in memory: the grids
+    # on the diagonal of one, and one product with what interpolates rows, one with columns.
+    rows_HxG, columns_WxG = _interpolation(height), _interpolation(width)
+    across = jnp.kron(columns_WxG.T, jnp.eye(colours)) / len(SHADES) ** 0.5
 
     def field(key):
-        noise = [
-            jax.random.normal(k, (views, cells, cells, colours))
-            for k, cells in zip(jax.random.split(key, len(SHADES)), SHADES, strict=True)
-        ]
-        fine = (views, height, width, colours)
-        return sum(jax.image.resize(x, fine, "cubic") for x in noise) / len(SHADES) ** 0.5
+        grid = jnp.zeros((views, sum(SHADES), sum(SHADES), colours))
+        start = 0
+        for k, cells in zip(jax.random.split(key, len(SHADES)), SHADES, strict=True):
+            noise = jax.random.normal(k, (views, cells, cells, colours))
+            grid = jax.lax.dynamic_update_slice(grid, noise, (0, start, start, 0))
+            start += cells
+        down = jnp.einsum("hg,vgwc->vhwc", rows_HxG, grid).reshape(views, height, -1)
+        return (down @ across).reshape(views, height, width, colours)
 
     return (1.0 + deviation * draws.per_row(field, key, row_B)) * image_BxVxHxWx3
+
+
+def _interpolation(side: int) -> jax.Array:
+    """Cubic interpolation of the `SHADES`' cells to `side` pixels, side by side: (side, G)."""
+    made = [jax.image.resize(jnp.eye(cells), (side, cells), "cubic") for cells in SHADES]
+    return jnp.concatenate(made, axis=1)
 
 
 def random_colours(
