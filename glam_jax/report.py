@@ -3,7 +3,8 @@
     python -m glam_jax.report --add=runs/studies/main_table_quick
     python -m glam_jax.report
 
-`--add` first copies a study's summary to results/, under the name of its folder.
+`--add` first copies a study's summary to results/, under the name of its folder. If there is one
+of the same study already, the cells of both are kept.
 """
 
 from pathlib import Path
@@ -24,7 +25,10 @@ def main(_):
     if _ADD.value:
         folder = Path(_ADD.value)
         added = results / f"{folder.resolve().name}.json"
-        write_json(added, summary.read(folder / summary.SUMMARY))
+        found = summary.read(folder / summary.SUMMARY)
+        if added.exists():
+            found = summary.join(summary.read(added), found)
+        write_json(added, found)
         print(f"Added {added}")
     paths = sorted(results.glob("*.json"))
     print(f"{write.page(paths, _DOCS.value)} from {len(paths)} summaries in {results}")

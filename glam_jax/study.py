@@ -3,9 +3,12 @@
     python -m glam_jax.study --config=configs/studies/main_table.py:quick
     python -m glam_jax.study --config=configs/studies/main_table.py --shard=2/8
 
+    python -m glam_jax.study --config=... --known=results/main_table.json
+
 Skips what is done and continues what was stopped. Jobs started with one --workdir, on one host or
 on several that share it, share the work: with --shard each takes its part of the cells, without it
-each takes whatever no other is doing. Writes report.md, CSV, figures and summary.json.
+each takes whatever no other is doing. `--known` leaves out the cells of a summary, for a study that
+goes on where none of its run folders are. Writes report.md, CSV, figures and summary.json.
 """
 
 import sys
@@ -21,6 +24,7 @@ from glam_jax.runtime.preemption import Preempted
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/studies/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study; default runs/studies/NAME.")
 _SHARD = flags.DEFINE_string("shard", "", "K/N: this job's part of the cells, such as 2/8.")
+_KNOWN = flags.DEFINE_string("known", None, "A summary whose cells are left out.")
 _RUN = flags.DEFINE_bool("run", True, "Do what is left; --norun only writes the report anew.")
 
 
@@ -31,6 +35,9 @@ def main(_):
     folder = Path(_WORKDIR.value or Path("runs") / "studies" / name)
     cells = grid.expand(study)
     share = grid.share(cells, _SHARD.value)
+    if _KNOWN.value:
+        known = {cell["name"] for cell in summary.read(_KNOWN.value)["cells"]}
+        share = [cell for cell in share if cell.name not in known]
     tally = worker.Tally()
     if _RUN.value:
         for cell, reason in worker.unusable(share).items():

@@ -148,7 +148,7 @@ def empty(study):
     found = {key: list(study[key]) for key in ("tasks", "methods", "seeds")}
     return found | {
         "format": summary.FORMAT, "study": study.name, "quick": True, "scale": "quick",
-        "cells": [], "missing": [],
+        "grid": [], "cells": [], "missing": [],
     }  # fmt: skip
 
 
@@ -311,9 +311,9 @@ def test_the_page_in_the_repository_is_made_from_its_results(tmp_path):
     "text, found",
     [
         ("{", "is not JSON"),
-        ("[]", "format is None, expected 1"),
-        ('{"format": 9}', "format is 9, expected 1"),
-        ('{"format": 1, "study": "speed"}', "study 'speed' has no report; known: main_table"),
+        ("[]", "format is None, expected 2"),
+        ('{"format": 9}', "format is 9, expected 2"),
+        ('{"format": 2, "study": "speed"}', "study 'speed' has no report; known: main_table"),
     ],
 )
 def test_what_is_no_summary_is_refused(tmp_path, text, found):
@@ -335,3 +335,27 @@ def test_the_command_adds_a_summary(main, found, tmp_path, monkeypatch, capsys):
     report.main(None)
     assert summary.read(tmp_path / "results" / "lifting_quick.json") == found
     assert "from 1 summaries" in capsys.readouterr().out
+
+
+def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
+    def part(cells, note):
+        names = {cell["name"] for cell in cells}
+        missing = [name for name in found["grid"] if name not in names]
+        return {**found, "cells": [cell | {"device": note} for cell in cells], "missing": missing}
+
+    first, second = part(found["cells"][:12:2], "first"), part(found["cells"][10:], "second")
+    joined = summary.join(first, second)
+    cells = {cell["name"]: cell["device"] for cell in joined["cells"]}
+    assert list(cells) == [name for name in found["grid"] if name in cells]
+    assert list(cells.values()) == ["first"] * 5 + ["second"] * 8, "of both, the new one's"
+    assert sorted([*cells, *joined["missing"]]) == sorted(found["grid"])
+    with pytest.raises(summary.SummaryError, match="different studies: seeds differ"):
+        summary.join(first, {**second, "seeds": [0]})
+
+    for made in (first, second):
+        write.study(made, tmp_path / "part")
+        values = {"results": tmp_path / "results", "docs": tmp_path, "add": tmp_path / "part"}
+        for name, value in values.items():
+            monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
+        report.main(None)
+    assert summary.read(tmp_path / "results" / "part.json") == joined

@@ -1,6 +1,7 @@
 """The study command: what it prints and leaves, with runs that no training made."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import fake_study
 import pytest
 
 from glam_jax import grid, study, worker
+from glam_jax.reports import summary
 from glam_jax.runtime.preemption import Preempted
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,9 +24,9 @@ def make(**changes):
 def command(monkeypatch, tmp_path):
     """Runs the command's main with a config, flags and a way to carry out cells; its status."""
 
-    def call(config, carry_out=fake_study.carry_out, shard="", run=True):
+    def call(config, carry_out=fake_study.carry_out, shard="", run=True, known=None):
         flags = {"CONFIG": config, "WORKDIR": str(tmp_path), "SHARD": shard, "RUN": run}
-        for name, value in flags.items():
+        for name, value in {**flags, "KNOWN": known}.items():
             holder = type("Flag", (), {"value": value})
             monkeypatch.setattr(study, f"_{name}", holder)
         monkeypatch.setattr(worker, "make_carry_out", lambda cells: carry_out)
@@ -54,6 +56,16 @@ def test_shares_add_up_to_the_whole(command, tmp_path, capsys):
     assert "1 of 2 cells are done" in capsys.readouterr().out
     assert command(make(), shard="2/2") == 0
     assert "2 of 2 cells are done" in capsys.readouterr().out
+
+
+def test_what_a_summary_has_is_left_out(command, tmp_path, capsys):
+    assert command(make(), shard="1/2") == 0
+    known = (tmp_path / "summary.json").rename(tmp_path / "known.json")
+    shutil.rmtree(tmp_path / "cells")
+    assert command(make(), known=str(known)) == 0
+    assert "1 of 2 cells are done" in capsys.readouterr().out.splitlines()[-1]
+    joined = summary.join(summary.read(known), summary.read(tmp_path / "summary.json"))
+    assert len(joined["cells"]) == 2 and not joined["missing"]
 
 
 def test_a_study_can_grow(command, capsys):

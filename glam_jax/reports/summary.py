@@ -12,7 +12,9 @@ from glam_jax import experiment, grid
 from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
 
 SUMMARY = "summary.json"
-FORMAT = 1
+FORMAT = 2
+# What two parts of one study have in common.
+COMMON = ("study", "quick", "scale", "tasks", "methods", "seeds", "grid")
 POLICY_KEYS = (
     "successes", "trials", "first_seed", "outcomes", "jerk_smoothness", "fft_smoothness",
     "clipped_share",
@@ -31,15 +33,15 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
       study: see `grid.study`. folder: of the study.
 
     Returns:
-      The study's own values; `cells`, a record of each finished cell, see `record`; `missing`, the
-      names of the others.
+      The study's own values; `grid`, the names of all its cells; `cells`, a record of each finished
+      one, see `record`; `missing`, the names of the others.
 
     Raises:
       WorkdirError: a run folder with a damaged file; names it.
     """
     runs = pathlib.Path(folder) / "cells"
-    found, missing = [], []
-    for cell in grid.expand(study):
+    found, missing, cells = [], [], grid.expand(study)
+    for cell in cells:
         made = record(cell, runs / cell.name)
         found.append(made) if made else missing.append(cell.name)
     return {
@@ -50,6 +52,7 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
         "tasks": list(study.tasks),
         "methods": list(study.methods),
         "seeds": list(study.seeds),
+        "grid": [cell.name for cell in cells],
         "cells": found,
         "missing": missing,
     }
@@ -92,6 +95,27 @@ def record(cell: grid.Cell, path: pathlib.Path) -> dict | None:
     if grid.REPLAY in cell.measure:
         made["replay"] = workdir.read(REPLAY)
     return made
+
+
+def join(known: dict, new: dict) -> dict:
+    """One summary of two parts of a study, of machines that share no folder.
+
+    A cell that both have is the new one's.
+
+    Raises:
+      SummaryError: the parts are not of one grid; names what differs.
+    """
+    if differ := [key for key in COMMON if known[key] != new[key]]:
+        raise SummaryError(
+            f"the summaries are of different studies: {', '.join(differ)} differ; "
+            "results/ keeps one summary a study, under the name of its folder"
+        )
+    by_name = {cell["name"]: cell for cell in (*known["cells"], *new["cells"])}
+    return {
+        **new,
+        "cells": [by_name[name] for name in new["grid"] if name in by_name],
+        "missing": [name for name in new["grid"] if name not in by_name],
+    }
 
 
 def read(path: str | pathlib.Path) -> dict:
