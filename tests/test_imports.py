@@ -27,7 +27,7 @@ ALLOWED = {
 }
 DATA_MODULES = {
     *("normalize", "episodes", "pipeline"),  # and what they are made of
-    *("store", "recording", "parts", "contact_sheet", "foreign"),
+    *("store", "rows", "recording", "parts", "contact_sheet", "foreign"),
 }
 
 # What is measured against is in PyTorch: benchmarks/torch_*.
