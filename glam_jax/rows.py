@@ -75,7 +75,6 @@ class Growing:
         """All rows; an array's memory is aligned so that JAX on CPU takes it without a copy."""
         shape = (self._rows, *self._row_shape)
         if self._file is not None:
-            self._file.flush()
             return FileRows(self._file, shape, self._dtype)
         joined = _aligned(shape, self._dtype)
         if self._blocks:
@@ -89,6 +88,7 @@ class Growing:
             self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115, closed with the rows
             for block in self._blocks:
                 self._file.write(block.data)
+            self._file.flush()  # here, so that a full disk is met where it is explained
         except OSError as error:
             folder = tempfile.gettempdir()
             hint = f"frames are kept in {folder}; TMPDIR names a folder with more room"
