@@ -96,7 +96,7 @@ def page(paths: Sequence[pathlib.Path], docs: str | pathlib.Path) -> pathlib.Pat
         for picture in made.pictures:
             pictures.add(picture.draw(docs / "results" / f"{path.stem}_{picture.name}.png"))
         parts.append(made.markdown(lambda name, p=path: f"results/{p.stem}_{name}.png", level=2))
-        parts.append(f"From [{path.name}](../results/{path.name}).\n")
+        parts.append(f"From `results/{path.name}`.\n")
     if not paths:
         parts.append(EMPTY)
     for old in set((docs / "results").glob("*.png")) - pictures:
