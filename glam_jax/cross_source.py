@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glam_jax import borrow, experiment
+from glam_jax import borrow, demonstrations, experiment
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import replay, summary
 from glam_jax.runtime.writer import write_json
@@ -45,7 +45,7 @@ def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
     if kind is None or not kind.decodes:
         lacks = "no world model" if kind is None else "no action decoder in its world model"
         raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to {use}")
-    return borrow.load(config, experiment.layout_of(config), workdir)
+    return borrow.load(config, demonstrations.layout_of(config), workdir)
 
 
 def replay_sources(
@@ -68,17 +68,19 @@ def replay_sources(
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
       DataError: see `experiment.check_simulated`.
-      ValueError: see `experiment.replay_robot`; an unknown source. Else see `borrow.load` and
-        `experiment.provide`.
+      ValueError: see `demonstrations.replay_robot`; an unknown source. Else see `borrow.load` and
+        `demonstrations.provide`.
     """
     config = workdir.config()
     experiment.check_simulated(config)
-    robot = experiment.replay_robot(config, robot)
+    robot = demonstrations.replay_robot(config, robot)
     world_model = load_decoding(workdir, "replay with")
-    heldout = experiment.read_heldout(config, config.replay.episodes)
+    heldout = demonstrations.read_heldout(config, config.replay.episodes)
     for source in set(sources or ()) - set(heldout):
-        experiment.provide(config, source, 0)
-        heldout[source] = experiment.read_split(config, source, "heldout", config.replay.episodes)
+        demonstrations.provide(config, source, 0)
+        heldout[source] = demonstrations.read_split(
+            config, source, "heldout", config.replay.episodes
+        )
     env = simulation.make_env(config.task, robot, config.image_size)
     file = workdir.path / REPLAY
     report = json.loads(file.read_text()) if file.exists() else {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags, logging
 
-from glam_jax import entry, experiment
+from glam_jax import demonstrations, entry, experiment
 from glam_jax.evaluation import video
 from glam_jax.runtime import hosts
 from glam_jax.sim import env as simulation
@@ -30,7 +30,7 @@ def main(_):
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
     experiment.check_simulated(config)
-    act, params = clone.load(config, experiment.layout_of(config), workdir.policy)
+    act, params = clone.load(config, demonstrations.layout_of(config), workdir.policy)
     film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
     result = experiment.evaluate(config, act, params, _TRIALS.value, film)
     if not hosts.is_leader():

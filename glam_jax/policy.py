@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import experiment, own, schema
+from glam_jax import demonstrations, own, schema
 from glam_jax.serving import border
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
@@ -94,7 +94,7 @@ def load_policy(workdir: str | Path) -> Policy:
     """
     run = Workdir(workdir)
     config = run.config()
-    layout = experiment.layout_of(config)
+    layout = demonstrations.layout_of(config)
     act, params = clone.load(config, layout, run.policy)
     if own.is_own(config):
         shown = params["stats"]["action"]

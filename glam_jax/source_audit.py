@@ -6,7 +6,7 @@ import tempfile
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import borrow, cross_source, experiment, grounding
+from glam_jax import borrow, cross_source, demonstrations, experiment, grounding
 from glam_jax import config as configs
 from glam_jax.breakage import BREAKAGES
 from glam_jax.evaluation import latent_plots, plots, video
@@ -49,9 +49,9 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
     settings = thresholds(config)
     world_model = cross_source.load_decoding(workdir, "audit with")
     trained = borrow.lender(config, workdir).config()
-    train = experiment.read_split(trained, target, "train", trained.data.target_episodes)
+    train = demonstrations.read_split(trained, target, "train", trained.data.target_episodes)
     count = config.data.heldout_episodes
-    heldout = experiment.read_split(config, target, "heldout", count)
+    heldout = demonstrations.read_split(config, target, "heldout", count)
     episodes = source_episodes(config, source, broken, task)
     evidence = grounding.measure(world_model, train, heldout, episodes, settings)
     stem = "_".join(filter(None, ("audit", source, broken, task)))
@@ -92,7 +92,7 @@ def source_episodes(
     """Held-out episodes of a source, broken or of another task as asked; see `audit`."""
     asked = config.copy_and_resolve_references().unlock()
     asked.task = task or config.task
-    episodes = experiment.read_split(asked, source, "heldout", config.data.heldout_episodes)
+    episodes = demonstrations.read_split(asked, source, "heldout", config.data.heldout_episodes)
     for episode in episodes:
         episode.task = config.task
     return [BREAKAGES[broken](episode) for episode in episodes] if broken else episodes
@@ -112,7 +112,7 @@ def _replay(
     episodes: list[Episode],
 ) -> tuple[dict, pathlib.Path]:
     """The source's decoded actions on the robot: their summary, and a figure of the first."""
-    robot = experiment.replay_robot(config)
+    robot = demonstrations.replay_robot(config)
     env = simulation.make_env(config.task, robot, config.image_size)
     shown = episodes[: config.replay.episodes]
     actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]

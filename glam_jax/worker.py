@@ -20,7 +20,7 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import claims, collect, cross_source, experiment
+from glam_jax import claims, collect, cross_source, demonstrations, experiment
 from glam_jax.grid import POLICY, REPLAY, Cell, with_lenders
 from glam_jax.runtime.preemption import Preempted
 from glam_jax.runtime.writer import write_text
@@ -202,7 +202,7 @@ def _needs_of(config: ConfigDict) -> Needs:
     data = config.data
     return {
         (data.root, config.task, source, config.image_size): (count, data.heldout_episodes)
-        for source, count in experiment.sources(config).items()
+        for source, count in demonstrations.sources(config).items()
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import collect, config, experiment, schema
+from glam_jax import collect, config, demonstrations, schema
 from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.sim.tasks import TASKS
@@ -98,7 +98,7 @@ def test_the_method_decides_whose_episodes_are_learnt_from(method):
 @pytest.mark.parametrize("task", sorted(config.TARGETS))
 def test_every_task_has_a_target_with_actions_and_umi_beside_it(task):
     made = config.make(task)
-    used = experiment.sources(made)
+    used = demonstrations.sources(made)
     assert used == {config.TARGETS[task]: 100, "umi": 400}
     assert set(made.data.auxiliary) == set(ROBOTS)
 
@@ -109,7 +109,7 @@ def test_any_combination_of_sources_can_be_asked_for():
         "--config.data.auxiliary.umi=30",
         "--config.data.auxiliary.kinova=20",
     )
-    assert list(experiment.sources(made).items()) == [
+    assert list(demonstrations.sources(made).items()) == [
         ("kinova_real", 100),
         ("kinova", 20),
         ("umi", 30),
@@ -117,8 +117,8 @@ def test_any_combination_of_sources_can_be_asked_for():
     swapped = from_command_line(
         "", "--config.data.target=kinova", "--config.data.auxiliary.kinova_real=5"
     )
-    assert experiment.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
-    assert experiment.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
+    assert demonstrations.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
+    assert demonstrations.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_any_combination_of_sources_can_be_asked_for():
 def test_sources_that_do_not_fit_are_refused(overrides, message):
     made = from_command_line("", *(f"--config.data.{value}" for value in overrides))
     with pytest.raises(ValueError, match=message):
-        experiment.sources(made)
+        demonstrations.sources(made)
 
 
 def test_an_unknown_task_or_auxiliary_source_is_refused():
@@ -154,12 +154,12 @@ def test_an_unknown_task_or_auxiliary_source_is_refused():
 def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, asked, expected):
     made = config.make("lifting")
     made.data.target, made.replay.robot = target, robot
-    assert experiment.replay_robot(made, asked) == expected
+    assert demonstrations.replay_robot(made, asked) == expected
 
 
 def test_replay_needs_a_robot_with_actions():
     with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
-        experiment.replay_robot(config.make("lifting"), "umi")
+        demonstrations.replay_robot(config.make("lifting"), "umi")
 
 
 def test_arms_are_those_of_the_tasks():

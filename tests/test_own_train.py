@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import glam_jax
-from glam_jax import experiment, own, service
+from glam_jax import demonstrations, experiment, own, service
 from glam_jax.foreign import images
 from glam_jax.recording import DataError
 from glam_jax.serving import settings
@@ -99,7 +99,7 @@ def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
 
 def test_the_joined_source_is_target_data_and_weighted(run):
     config, _, _ = run
-    store = experiment.gather(config).store
+    store = demonstrations.gather(config).store
     assert store.targets == 6 and len(store.lengths) == 10
     np.testing.assert_array_equal(store.weights, [1] * 4 + [3] * 2 + [1] * 4)
     assert store.arrays["action"][: store.starts[6]].any()
@@ -108,7 +108,7 @@ def test_the_joined_source_is_target_data_and_weighted(run):
 
 def test_masks_by_colour_are_what_the_world_model_sees(run):
     config, _, _ = run
-    store = experiment.gather(config).store
+    store = demonstrations.gather(config).store
     masks = store.arrays["mask"][..., 0]  # of the front view
     expected = images.square_masks(foreign_data.masks(), 16, "crop")[..., 0]
     np.testing.assert_array_equal(masks, np.tile(expected, (len(store.lengths), 1, 1)))

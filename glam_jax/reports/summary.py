@@ -8,7 +8,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from glam_jax import experiment, grid
+from glam_jax import demonstrations, grid
 from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
 
 SUMMARY = "summary.json"
@@ -80,7 +80,7 @@ def record(cell: grid.Cell, path: pathlib.Path) -> dict | None:
         "variant": cell.variant,
         "seed": cell.seed,
         "target": config.data.target,
-        "sources": experiment.sources(config),
+        "sources": demonstrations.sources(config),
         "device": results["device"],
         "git_revision": results["git_revision"],
         "packages": {name: results["packages"][name] for name in PACKAGES},
