@@ -77,7 +77,7 @@ def grouped_bars(
                   label=label)  # fmt: skip
         _whiskers(panel, [x for x, _ in there], [bar for _, bar in there])
         diamonds = [
-            (x, value)
+            (x + width / 4, value)  # beside the whisker, which it would hide
             for x, value in zip(left, marks.get(label, ()), strict=False)
             if value is not None
         ]
@@ -87,6 +87,7 @@ def grouped_bars(
                           label=None if marked else mark_label)  # fmt: skip
             marked = True
     panel.set_xticks(np.arange(len(groups)), groups)
+    panel.set_xlim(-0.5, len(groups) - 0.5)  # also where the last group has no bars
     _rates(panel, axis)
     figure.legend(loc="outside upper center", ncols=min(len(series) + marked, 5), fontsize=7)
     return save_figure(path, figure)
