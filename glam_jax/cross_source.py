@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from glam_jax import borrow, demonstrations, experiment
 from glam_jax.evaluation import video
@@ -15,6 +16,18 @@ from glam_jax.sim import env as simulation
 from glam_jax.stages import pretrain
 from glam_jax.store import Store
 from glam_jax.workdir import REPLAY, Workdir, WorkdirError
+
+
+def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
+    """The robot that decoded actions are replayed on: the one asked for, or the config's.
+
+    Raises:
+      ValueError: it is not commanded in joint targets.
+    """
+    robot = asked or config.replay.robot
+    robot = config.data.target if robot == "target" else robot
+    demonstrations.check_has_actions(robot, "replay.robot")
+    return robot
 
 
 def decoded_actions(
@@ -68,12 +81,12 @@ def replay_sources(
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
       DataError: see `experiment.check_simulated`.
-      ValueError: see `demonstrations.replay_robot`; an unknown source. Else see `borrow.load` and
+      ValueError: see `replay_robot`; an unknown source. Else see `borrow.load` and
         `demonstrations.provide`.
     """
     config = workdir.config()
     experiment.check_simulated(config)
-    robot = demonstrations.replay_robot(config, robot)
+    robot = replay_robot(config, robot)
     world_model = load_decoding(workdir, "replay with")
     heldout = demonstrations.read_heldout(config, config.replay.episodes)
     for source in set(sources or ()) - set(heldout):

@@ -67,18 +67,6 @@ def check_has_actions(source: str, key: str) -> None:
         raise ValueError(f"{key} is {source!r}; expected one with actions: {', '.join(able)}")
 
 
-def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
-    """The robot that decoded actions are replayed on: the one asked for, or the config's.
-
-    Raises:
-      ValueError: it is not commanded in joint targets.
-    """
-    robot = asked or config.replay.robot
-    robot = config.data.target if robot == "target" else robot
-    check_has_actions(robot, "replay.robot")
-    return robot
-
-
 def stream_split(config: ConfigDict, source: str, split: str, count: int) -> Iterator[Episode]:
     """Episodes of a source from the data root, one by one; raises as `episodes.read`."""
     if own.is_own(config):

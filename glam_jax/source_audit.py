@@ -112,7 +112,7 @@ def _replay(
     episodes: list[Episode],
 ) -> tuple[dict, pathlib.Path]:
     """The source's decoded actions on the robot: their summary, and a figure of the first."""
-    robot = demonstrations.replay_robot(config)
+    robot = cross_source.replay_robot(config)
     env = simulation.make_env(config.task, robot, config.image_size)
     shown = episodes[: config.replay.episodes]
     actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]

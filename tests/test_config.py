@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import collect, config, demonstrations, schema
+from glam_jax import collect, config, cross_source, demonstrations, schema
 from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.sim.tasks import TASKS
@@ -154,12 +154,12 @@ def test_an_unknown_task_or_auxiliary_source_is_refused():
 def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, asked, expected):
     made = config.make("lifting")
     made.data.target, made.replay.robot = target, robot
-    assert demonstrations.replay_robot(made, asked) == expected
+    assert cross_source.replay_robot(made, asked) == expected
 
 
 def test_replay_needs_a_robot_with_actions():
     with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
-        demonstrations.replay_robot(config.make("lifting"), "umi")
+        cross_source.replay_robot(config.make("lifting"), "umi")
 
 
 def test_arms_are_those_of_the_tasks():
