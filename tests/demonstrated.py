@@ -50,8 +50,8 @@ def success_rate(task, robot):
     return np.mean([t.success[-1] for t in demonstrations(task, robot)])
 
 
-def replayed_rate(task, robot):
-    """Success of recorded actions carried out open-loop from the recorded start."""
+def replayed(task, robot):
+    """What recorded actions do, carried out open-loop from the recorded start: a `Rollout`."""
     # As from an episode: the last action belongs to no transition.
     actions = [t.action[:-1] for t in demonstrations(task, robot)]
-    return replay(make_env(task, robot), actions, SEEDS, batch=len(SEEDS)).success.mean()
+    return replay(make_env(task, robot), actions, SEEDS, batch=len(SEEDS))

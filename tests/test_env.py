@@ -7,36 +7,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glam_jax.sim import kinematics
+from glam_jax.sim import experts, kinematics
 from glam_jax.sim.env import make_env, simulation_options
 from glam_jax.sim.robots import ROBOTS
 
-WORLDS, STEPS = 4, 30
+# As many as demonstrations, whose compiled programs these tests use.
+WORLDS = experts.BATCH
 SEEDS = np.arange(WORLDS, dtype=np.uint32)
 every_robot = pytest.mark.parametrize("robot", sorted(ROBOTS))
 
 
-@functools.cache
-def compiled(robot):
-    """The environment, its `reset` of seeds and its rollout of actions (WORLDS, STEPS, A)."""
-    env = make_env("lifting", robot)
+def reset(env, seeds=SEEDS):
+    return experts.beginner(env)(seeds)[0]
 
-    def act(state, action):
-        state = jax.vmap(env.step)(state, action)
-        return state, (jax.vmap(env.ee_pose)(state), state.success)
 
-    def reset(seeds):
-        return jax.vmap(lambda seed: env.reset(jax.random.key(seed)))(seeds)
-
-    def roll(state, actions):
-        return jax.lax.scan(act, state, jnp.swapaxes(actions, 0, 1))
-
-    options = simulation_options()
-    return (
-        env,
-        jax.jit(reset, compiler_options=options),
-        jax.jit(roll, compiler_options=options),
-    )
+def roll(env, state, actions):
+    """The state after actions (WORLDS, T, A), the poses (WORLDS, T, E) and success before each."""
+    end, seen = experts.performer(env)(state, actions)
+    return end, seen.ee_pose, seen.success
 
 
 def commands(env, state):
@@ -46,8 +34,8 @@ def commands(env, state):
     return np.array(jax.vmap(env.ee_pose)(state))
 
 
-def over_time(action):
-    return np.repeat(action[:, None], STEPS, axis=1)
+def over_time(env, action):
+    return np.repeat(action[:, None], env.plan_steps, axis=1)
 
 
 @pytest.mark.parametrize(
@@ -69,18 +57,18 @@ def test_make_env_gives_the_same_object():
 
 @every_robot
 def test_reset_depends_on_the_seed_alone(robot):
-    _, reset, _ = compiled(robot)
-    batch, alone = reset(SEEDS), reset(SEEDS[2:3])
-    np.testing.assert_allclose(batch.data.qpos[2], alone.data.qpos[0], atol=1e-6)
-    assert np.std(batch.data.qpos[:, -7]) > 0.01  # worlds differ
-    assert not np.any(batch.success)
-    assert not np.any(batch.step)
+    env = make_env("lifting", robot)
+    ours, other_order = reset(env), reset(env, SEEDS[::-1])
+    np.testing.assert_array_equal(ours.data.qpos, other_order.data.qpos[::-1])
+    assert np.std(ours.data.qpos[:, -7]) > 0.01  # worlds differ
+    assert not np.any(ours.success)
+    assert not np.any(ours.step)
 
 
 @pytest.mark.parametrize("robot", ["kinova_real", "umi"])
 def test_robots_start_alike(robot):
-    (kinova, reset_kinova, _), (env, reset, _) = compiled("kinova"), compiled(robot)
-    ours, theirs = reset_kinova(SEEDS), reset(SEEDS)
+    kinova, env = make_env("lifting", "kinova"), make_env("lifting", robot)
+    ours, theirs = reset(kinova), reset(env)
     np.testing.assert_array_equal(ours.data.qpos[:, -7:], theirs.data.qpos[:, -7:])
     pose, other = jax.vmap(kinova.ee_pose)(ours), jax.vmap(env.ee_pose)(theirs)
     np.testing.assert_allclose(pose, other, atol=1e-3)
@@ -88,19 +76,20 @@ def test_robots_start_alike(robot):
 
 @every_robot
 def test_holding_still_stays_still(robot):
-    env, reset, roll = compiled(robot)
-    start = reset(SEEDS)
-    end, (poses, success) = roll(start, over_time(commands(env, start)))
-    np.testing.assert_allclose(poses - jax.vmap(env.ee_pose)(start), 0.0, atol=2e-3)
+    env = make_env("lifting", robot)
+    start = reset(env)
+    end, poses, success = roll(env, start, over_time(env, commands(env, start)))
+    first = np.asarray(jax.vmap(env.ee_pose)(start))[:, None]
+    np.testing.assert_allclose(poses - first, 0.0, atol=2e-3)
     np.testing.assert_allclose(end.data.qpos[:, -7:], start.data.qpos[:, -7:], atol=3e-3)
     assert not np.any(success)
-    np.testing.assert_array_equal(end.step, STEPS)
+    np.testing.assert_array_equal(end.step, env.plan_steps)
 
 
 @every_robot
 def test_a_commanded_pose_is_reached(robot):
-    env, reset, roll = compiled(robot)
-    start = reset(SEEDS)
+    env = make_env("lifting", robot)
+    start = reset(env)
     target = np.array(jax.vmap(env.ee_pose)(start))
     target[:, :3] += [0.03, -0.05, -0.04]
     target[:, 3:9] = kinematics.rotation_6d(kinematics.pointing_down(jnp.full(WORLDS, 0.4)))
@@ -111,18 +100,19 @@ def test_a_commanded_pose_is_reached(robot):
         solve = functools.partial(kinematics.inverse, iterations=60)
         joints = jax.vmap(solve)(target[:, :3], rotation, start.data.qpos[:, :7])
         action = np.concatenate([joints, target[:, 9:]], axis=1)
-    _, (poses, _) = roll(start, over_time(action))
-    np.testing.assert_allclose(poses[-1, :, :3], target[:, :3], atol=3e-3)
-    np.testing.assert_allclose(poses[-1, :, 3:], target[:, 3:], atol=2e-2)
+    _, poses, _ = roll(env, start, over_time(env, action))
+    np.testing.assert_allclose(poses[:, -1, :3], target[:, :3], atol=3e-3)
+    np.testing.assert_allclose(poses[:, -1, 3:], target[:, 3:], atol=2e-2)
 
 
 @every_robot
 def test_same_actions_give_the_same_bits_and_wild_ones_are_clipped(robot):
-    env, reset, roll = compiled(robot)
-    start = reset(SEEDS)
-    wild = np.random.default_rng(0).normal(size=(WORLDS, STEPS, env.action_dim)) * 20
-    end, first = roll(start, wild.astype(np.float32))
-    _, second = roll(start, wild.astype(np.float32))
+    env = make_env("lifting", robot)
+    start = reset(env)
+    shape = WORLDS, env.plan_steps, env.action_dim
+    wild = np.random.default_rng(0).normal(size=shape).astype(np.float32) * 20
+    end, *first = roll(env, start, wild)
+    _, *second = roll(env, start, wild)
     jax.tree.map(np.testing.assert_array_equal, first, second)
     assert np.all(np.isfinite(end.data.qpos))
     ctrl = np.asarray(end.data.ctrl)
@@ -143,8 +133,8 @@ def test_a_heading_past_half_a_turn_is_reached_the_short_way():
 
 def _renders_of_cubes(robot):
     """Views with the cube at the corners and edges of its start range, the hand at its start."""
-    env, reset, _ = compiled(robot)
-    start = jax.tree.map(lambda x: np.array(x[0]), reset(SEEDS))
+    env = make_env("lifting", robot)
+    start = jax.tree.map(lambda x: np.array(x[0]), reset(env))
     places = [(x, y, a) for x in (0.35, 0.475, 0.6) for y in (-0.2, 0.0, 0.2) for a in (0, 0.785)]
     cube = env.mj_model.geom("cube").id
     sight = jax.tree.map(lambda x: np.array([x] * len(places)), env.sight(start))
@@ -181,8 +171,8 @@ def test_mask_is_where_the_red_cube_is(robot):
 
 @every_robot
 def test_observation_has_the_layout_of_its_source(robot):
-    env, reset, _ = compiled(robot)
-    seen = jax.eval_shape(jax.vmap(env.observe), reset(SEEDS))
+    env = make_env("lifting", robot)
+    seen = jax.eval_shape(jax.vmap(env.observe), reset(env))
     expected = env.layout.step_arrays()
     expected.pop("action", None)
     assert {name: (x.shape[1:], x.dtype) for name, x in seen.items()} == expected

@@ -5,8 +5,6 @@ import pytest
 from point_world import PointWorld, start_and_goal, steps_to_reach
 
 from glam_jax.evaluation.replay import hold_last, replay
-from glam_jax.sim.env import make_env
-from glam_jax.sim.experts import simulate
 
 WORLD = PointWorld()
 SEEDS = [950_000, 950_001, 3]
@@ -66,16 +64,3 @@ def test_hold_last_repeats_the_last_action():
 def test_bad_input_is_refused(actions, options, found):
     with pytest.raises(ValueError, match=found):
         replay(WORLD, actions, SEEDS, **options)
-
-
-def test_recorded_actions_repeat_the_experts_motion():
-    env = make_env("lifting", "kinova", 16)
-    seeds = np.array([900_000, 900_001, 900_002])
-    shown = simulate(env, seeds)
-    # As from an episode: the last action belongs to no transition.
-    result = replay(env, [one.action[:-1] for one in shown], seeds)
-    assert result.success.tolist() == [bool(one.success[-1]) for one in shown]
-    assert result.success.any()
-    for one, path in zip(shown, result.ee_position, strict=True):
-        # Another batch size differs in the last bits, which contacts amplify.
-        np.testing.assert_allclose(path[: len(one.success)], one.ee_pose[:, :3], atol=2e-3)

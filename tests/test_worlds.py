@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from demonstrated import SEEDS, demonstrations, replayed_rate, success_rate
+from demonstrated import SEEDS, demonstrations, replayed, success_rate
 
 from glam_jax import config, schema
 from glam_jax.sim import experts
@@ -37,5 +37,12 @@ def test_at_least_95_of_100_demonstrations_succeed_and_are_seen(task, robot):
 
 
 @every_task
-def test_recorded_actions_replayed_open_loop_succeed(task):
-    assert replayed_rate(task, config.TARGETS[task]) >= 0.95
+def test_recorded_actions_replayed_open_loop_repeat_the_motion_and_succeed(task):
+    robot = config.TARGETS[task]
+    result = replayed(task, robot)
+    assert result.success.mean() >= 0.95
+    ways = result.ee_position.reshape(*result.ee_position.shape[:2], -1, 3)
+    for one, way in zip(demonstrations(task, robot), ways, strict=True):
+        shown = one.ee_pose.reshape(len(one.ee_pose), len(way[0]), -1)[..., :3]
+        # Other programs differ in the last bits, which contacts amplify: the way there alone.
+        np.testing.assert_allclose(way[:30], shown[:30], atol=1e-3)

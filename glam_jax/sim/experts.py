@@ -15,7 +15,7 @@ import numpy as np
 
 from glam_jax import schema
 from glam_jax.sim import human, kinematics
-from glam_jax.sim.env import SIMULATOR_VERSION, Env, Sight, simulation_options
+from glam_jax.sim.env import SIMULATOR_VERSION, Env, EnvState, Sight, simulation_options
 from glam_jax.sim.tasks.path import Path
 
 BATCH = 50  # worlds simulated together, always: results at other batch sizes differ in last bits
@@ -70,8 +70,8 @@ def _flat(actions_TxRxA):
     return actions_TxRxA.reshape(len(actions_TxRxA), -1)
 
 
-def _demonstrate_one(env: Env, seed: jax.Array) -> Trajectory:
-    """One demonstration, untrimmed: T is `env.plan_steps`."""
+def _begin(env: Env, seed: jax.Array) -> tuple[EnvState, jax.Array]:
+    """Start of one demonstration and the actions (T, A) of its plan, T = `env.plan_steps`."""
     key, task = jax.random.key(seed), env.task
     state = env.reset(key)
     path = task.plan(jax.random.fold_in(key, 2), task.sample(key), task.plan_steps)
@@ -80,21 +80,39 @@ def _demonstrate_one(env: Env, seed: jax.Array) -> Trajectory:
         path = human.demonstrated(path, driver, jax.random.fold_in(key, 4), env.plan_steps)
     if env.robot.has_actions:
         joints = env.proprio(state).reshape(task.arms, -1)[:, :7]
-        actions = _joint_actions(path, joints, env.bases)
-    else:
-        actions = _pose_actions(path)
+        return state, _joint_actions(path, joints, env.bases)
+    return state, _pose_actions(path)
+
+
+def _carry_out(env: Env, start: EnvState, actions_BxTxA: jax.Array):
+    """States of B worlds after the actions, and what was seen before each: `Trajectory`, untrimmed.
+
+    The scan is over worlds that are batched within it: the other way round, JAX traces the
+    physics several times to find out what is batched.
+    """
 
     def step(state, action):
         now = (env.ee_pose(state), env.proprio(state), action, env.sight(state), state.success)
         return env.step(state, action), Trajectory(*now)
 
-    return jax.lax.scan(step, state, actions)[1]
+    end, seen = jax.lax.scan(jax.vmap(step), start, actions_BxTxA.swapaxes(0, 1))
+    return end, jax.tree.map(lambda x: x.swapaxes(0, 1), seen)
 
 
 @functools.cache
-def _simulator(env: Env):
-    """Compiled demonstrations of `BATCH` seeds."""
-    run = jax.vmap(functools.partial(_demonstrate_one, env))
+def beginner(env: Env):
+    """Compiled: seeds (B,) uint32 to the starts of B worlds and actions (B, T, A) of the plans."""
+    run = jax.vmap(functools.partial(_begin, env))
+    return jax.jit(run, compiler_options=simulation_options())
+
+
+@functools.cache
+def performer(env: Env):
+    """Compiled `_carry_out`, once for a number of worlds and of steps.
+
+    Apart from `beginner` because its program, the physics, is the same whatever the plan is.
+    """
+    run = functools.partial(_carry_out, env)
     return jax.jit(run, compiler_options=simulation_options())
 
 
@@ -121,7 +139,8 @@ def simulate(env: Env, seeds: np.ndarray) -> list[Trajectory]:
     for first in range(0, len(seeds), BATCH):
         part = seeds[first : first + BATCH]
         padded = np.resize(part, BATCH).astype(np.uint32)
-        batch = jax.tree.map(np.asarray, _simulator(env)(padded))
+        _, seen = performer(env)(*beginner(env)(padded))
+        batch = jax.tree.map(np.asarray, seen)
         for i in range(len(part)):
             trajectories.append(_trim(jax.tree.map(lambda x, i=i: x[i], batch)))
     return trajectories

@@ -37,8 +37,8 @@ def make_poses(model: mujoco.MjModel) -> Callable[[jax.Array], Poses]:
         kind, name = model.jnt_type[joint], model.joint(joint).name
         if kind == ball or (kind != mujoco.mjtJoint.mjJNT_FREE and model.jnt_pos[joint].any()):
             raise ValueError(f"joint {name!r}: poses cover joints at their body's origin, no balls")
-    body_mats = _constant(model.body_quat)
-    geom_mats, site_mats = _constant(model.geom_quat), _constant(model.site_quat)
+    body_mats = _matrices(model.body_quat)
+    geom_mats, site_mats = _matrices(model.geom_quat), _matrices(model.site_quat)
 
     def attached(xpos, xmat, bodies, offsets, mats):
         rotation = xmat[bodies]
@@ -68,8 +68,12 @@ def _end(model, body):
     return model.body_jntadr[body] + model.body_jntnum[body]
 
 
-def _constant(quaternions):
-    return np.asarray(matrix_of_quaternion(jnp.asarray(quaternions, jnp.float32)))
+def _matrices(quaternions):
+    """Rotations (N, 3, 3) of a model's unit quaternions. JAX would compile each operation."""
+    flat = np.empty((len(quaternions), 9))
+    for matrix, quaternion in zip(flat, quaternions, strict=True):
+        mujoco.mju_quat2Mat(matrix, quaternion)
+    return flat.reshape(-1, 3, 3).astype(np.float32)
 
 
 def _product(a, b):

@@ -176,18 +176,24 @@ def _solids(views: Views, model: mujoco.MjModel, geoms, light, xpos, xmat) -> li
 def _scenery(views: Views, model: mujoco.MjModel, data: mujoco.MjData, geoms) -> Scenery:
     """Casts the rays on the fixed geoms, once; three lights along the axes give the normal."""
     shape = views.x.shape
-    nothing = (jnp.full(shape, jnp.inf), jnp.full(shape, -1, jnp.int32), jnp.zeros(shape))
+    nothing = tuple(
+        np.full(shape, value, kind) for value, kind in ((np.inf, "f4"), (-1, "i4"), (0, "f4"))
+    )
     xpos = data.geom_xpos.astype(np.float32)
     xmat = data.geom_xmat.reshape(-1, 3, 3).astype(np.float32)
 
+    # All are arguments: what depends on constants alone, `ensure_compile_time_eval` evaluates
+    # operation by operation, and compiles each.
     @jax.jit
-    def cast(light):
-        return nearest(
-            _rays(views, light), _solids(views, model, geoms, light, xpos, xmat), nothing
-        )
+    def cast(views, light, xpos, xmat, nothing):
+        solids = _solids(views, model, geoms, light, xpos, xmat)
+        return nearest(_rays(views, light), solids, nothing)
 
     with jax.ensure_compile_time_eval():
-        hits = [jax.tree.map(np.asarray, cast(axis)) for axis in np.eye(3, dtype=np.float32)]
+        hits = [
+            jax.tree.map(np.asarray, cast(views, axis, xpos, xmat, nothing))
+            for axis in np.eye(3, dtype=np.float32)
+        ]
     t, geom, _ = hits[0]
     along = np.stack([views.x, views.y, np.full(shape, -1.0, np.float32)], axis=-1)
     along = np.einsum("vpc,vcx->vpx", along, views.rotation)
