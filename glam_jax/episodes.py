@@ -17,14 +17,17 @@ or failed run leaves the earlier dataset as it was:
 import abc
 import contextlib
 import errno
+import importlib.util
 import io
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 
 from glam_jax.recording import DataError, Recording, check_episode, check_names
 from glam_jax.schema import SCHEMA_VERSION, Episode, Layout
@@ -155,6 +158,19 @@ class _GivenEpisodes(EpisodeBuilder, skip_registration=True):
         return self._episodes
 
 
+@contextlib.contextmanager
+def _in_memory() -> Iterator[None]:
+    """Without TensorFlow, whose file system TFDS sorts more than 1 GB of episodes by, it is to keep
+    them in memory until they are written. They come in order: nothing is there to sort."""
+    before = shuffle.MAX_MEM_BUFFER_SIZE
+    if importlib.util.find_spec("tensorflow") is None:
+        shuffle.MAX_MEM_BUFFER_SIZE = sys.maxsize
+    try:
+        yield
+    finally:
+        shuffle.MAX_MEM_BUFFER_SIZE = before
+
+
 def write(
     root: str | Path, recording: Recording, episodes: Mapping[str, Iterable[Episode]]
 ) -> Path:
@@ -179,7 +195,8 @@ def write(
     try:
         writing.mkdir(parents=True)
         builder = _GivenEpisodes(recording, episodes, writing)
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads
+        # TFDS prints that it downloads.
+        with contextlib.redirect_stdout(io.StringIO()), _in_memory():
             builder.download_and_prepare()
         if empty := [s for s in episodes if not builder.info.splits[s].num_examples]:
             raise DataError(f"{final}: splits {empty} have no episodes")

@@ -58,13 +58,22 @@ class EnvState:
     real: realism.Condition | None = None
 
 
+@functools.cache
 def simulation_options() -> dict:
     """Compiler options for `jax.jit` of simulation and rendering on this backend.
 
-    XLA's fusion emitters on CPU recompute the chain of parents at every link of an arm,
-    which makes a physics step about 90 times slower.
+    XLA's fusion emitters on CPU recompute the chain of parents at every link of an arm, in
+    jax 0.10, which makes a physics step about 90 times slower. Later versions do not, and
+    refuse the option.
     """
-    return {"xla_cpu_use_fusion_emitters": False} if jax.default_backend() == "cpu" else {}
+    options = {"xla_cpu_use_fusion_emitters": False}
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(jnp.negative, compiler_options=options).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 @functools.cache
