@@ -1,9 +1,11 @@
 """The optimizer's schedule and decay, and the moving average of parameters."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from glam_jax.runtime import optim
@@ -79,6 +81,29 @@ def test_matrices_with_their_own_rate_take_orthogonal_steps(params):
     assert values.max() < 1.5 and values[:4].min() > 0.4, values
     # Adam's first step is its rate, here times b1 (1 - b1) / (1 - b1^2) + 1 (Nesterov).
     np.testing.assert_allclose(updates["dense"]["bias"], -0.01 * (0.9 / 1.9 + 1.0), rtol=1e-3)
+
+
+def test_matrices_together_move_as_one_by_one():
+    """Stacked by shape, wide and tall, Muon's updates and state are optax's of each matrix."""
+    rng = np.random.default_rng(0)
+
+    def draw():
+        shapes = {"a": (6, 4), "b": (4, 6), "c": (6, 4), "d": (5, 5)}
+        return {
+            k: {"kernel": jnp.asarray(rng.normal(size=s), jnp.float32)} for k, s in shapes.items()
+        }
+
+    settings = {"warmup_steps": 0, "steps": 10, "clip": 1e9, "weight_decay": 0.1}
+    ours = optim.make_optimizer(learning_rate=0.1, matrix_learning_rate=0.1, **settings)
+    theirs = optax.contrib.muon(
+        optim.make_schedule(0.1, 0, 10), ns_steps=3, preconditioning="aol", weight_decay=0.1
+    )
+    params = draw()
+    state, expected = ours.init(params), theirs.init(params)
+    for gradients in (draw(), draw(), draw()):
+        updates, state = ours.update(gradients, state, params)
+        wanted, expected = theirs.update(gradients, expected, params)
+        chex.assert_trees_all_close(updates, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_average_follows_the_hand_worked_rule():
