@@ -56,7 +56,7 @@ def scripted_expert(task: str, source: str, image_size: int) -> Expert:
     from glam_jax.sim import env, experts  # MuJoCo loads only where something is simulated
 
     world = env.make_env(task, source, image_size)
-    return Expert(world.layout, lambda seeds: experts.demonstrate(world, seeds), experts.BATCH)
+    return Expert(world.layout, lambda seeds: experts.demonstrate(world, seeds), experts.batch())
 
 
 def collect(

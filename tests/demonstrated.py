@@ -10,7 +10,7 @@ from glam_jax.evaluation.replay import replay
 from glam_jax.sim import experts
 from glam_jax.sim.env import Sight, make_env
 
-SEEDS = np.arange(experts.BATCH)  # fewer would take as long
+SEEDS = np.arange(experts.batch())  # fewer would take as long
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from glam_jax.sim.env import make_env, simulation_options
 from glam_jax.sim.robots import ROBOTS
 
 # As many as demonstrations, whose compiled programs these tests use.
-WORLDS = experts.BATCH
+WORLDS = experts.batch()
 SEEDS = np.arange(WORLDS, dtype=np.uint32)
 every_robot = pytest.mark.parametrize("robot", sorted(ROBOTS))
 

@@ -18,8 +18,6 @@ from glam_jax.sim import human, kinematics
 from glam_jax.sim.env import SIMULATOR_VERSION, Env, EnvState, Sight, simulation_options
 from glam_jax.sim.tasks.path import Path
 
-BATCH = 50  # worlds simulated together, always: results at other batch sizes differ in last bits
-FRAMES = 200  # frames rendered together
 STEPS_AFTER_SUCCESS = 5
 _IK_ITERATIONS = 12  # per control step, each starting from the step before
 
@@ -116,9 +114,20 @@ def performer(env: Env):
     return jax.jit(run, compiler_options=simulation_options())
 
 
+def batch() -> int:
+    """Worlds that are simulated together on this backend, always: results at other batch sizes
+    differ in last bits."""
+    return 50 if jax.default_backend() == "cpu" else 400
+
+
+def _frames() -> int:
+    """Frames that are rendered together."""
+    return 200 if jax.default_backend() == "cpu" else 4000
+
+
 @functools.cache
 def _painter(env: Env):
-    """Compiled rendering of `FRAMES` frames."""
+    """Compiled rendering of `_frames` frames."""
     return jax.jit(jax.vmap(env.render), compiler_options=simulation_options())
 
 
@@ -135,14 +144,14 @@ def simulate(env: Env, seeds: np.ndarray) -> list[Trajectory]:
     if seeds.ndim != 1 or not np.issubdtype(seeds.dtype, np.integer):
         found = f"{seeds.dtype} of shape {seeds.shape}"
         raise ValueError(f"seeds must be whole numbers of shape (B,), found {found}")
-    trajectories = []
-    for first in range(0, len(seeds), BATCH):
-        part = seeds[first : first + BATCH]
-        padded = np.resize(part, BATCH).astype(np.uint32)
+    trajectories, worlds = [], batch()
+    for first in range(0, len(seeds), worlds):
+        part = seeds[first : first + worlds]
+        padded = np.resize(part, worlds).astype(np.uint32)
         _, seen = performer(env)(*beginner(env)(padded))
-        batch = jax.tree.map(np.asarray, seen)
+        seen = jax.tree.map(np.asarray, seen)
         for i in range(len(part)):
-            trajectories.append(_trim(jax.tree.map(lambda x, i=i: x[i], batch)))
+            trajectories.append(_trim(jax.tree.map(lambda x, i=i: x[i], seen)))
     return trajectories
 
 
@@ -155,9 +164,9 @@ def _trim(trajectory: Trajectory) -> Trajectory:
 
 def render_frames(env: Env, sight: Sight) -> dict[str, np.ndarray]:
     """Images and masks of frames: arrays (N, ...) -> schema name -> (N, H, W, .)."""
-    count, parts = len(sight.geom_xpos), []
-    for first in range(0, count, FRAMES):
-        index = np.minimum(np.arange(first, first + FRAMES), count - 1)
+    count, together, parts = len(sight.geom_xpos), _frames(), []
+    for first in range(0, count, together):
+        index = np.minimum(np.arange(first, first + together), count - 1)
         frames = jax.tree.map(lambda x: x[index], sight)  # noqa: B023
         parts.append(jax.tree.map(np.asarray, _painter(env)(frames)))
     return {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
