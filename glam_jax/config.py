@@ -90,7 +90,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
     config.replay = _replay()
     config.audit = _audit()
     if config.scale == "quick":
-        _make_quick(config)
+        _make_quick(config, arms)
     if config.scale == "paper":
         _make_paper(config)
     if config.method in TARGET_ONLY:
@@ -271,10 +271,13 @@ def _audit() -> ConfigDict:
     return audit
 
 
-def _make_quick(config: ConfigDict) -> None:
-    """Minutes on two CPU cores: fewer episodes, shorter training."""
+def _make_quick(config: ConfigDict, arms: int) -> None:
+    """Minutes on two CPU cores: fewer episodes, shorter training; less yet of two arms, whose
+    episodes take several times as long to simulate."""
     if "umi" in config.data.auxiliary:
-        config.data.auxiliary.umi = 300
+        config.data.auxiliary.umi = 300 if arms == 1 else 100
+    if arms > 1:
+        config.clone.batch = 64
     config.pretrain.steps = 400
     config.pretrain.evaluate_every = config.pretrain.save_every = 200
     config.clone.steps = 1500
