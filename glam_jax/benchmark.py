@@ -3,6 +3,7 @@
     python -m glam_jax.benchmark --quick
     python -m glam_jax.benchmark --only=render,physics --worlds=64,256
     python -m glam_jax.benchmark --only=stage1,stage2 --batches=64,256,1024,4096
+    python -m glam_jax.benchmark --only=evaluation --match=stack_three --trials=1000
     python -m glam_jax.benchmark --quick --compare=OLD.json
 
 Writes benchmark.json and benchmark.md into `--out`; docs/performance.md says how to read them.
@@ -24,6 +25,8 @@ _BATCHES = flags.DEFINE_list("batches", [], "Batch sizes of training, such as 64
 _SCALES = flags.DEFINE_list("scales", [], "Module sizes: " + ", ".join(case.SCALES))
 _WORLDS = flags.DEFINE_list("worlds", [], "Numbers of worlds of rendering and physics.")
 _PIXELS = flags.DEFINE_list("pixels", [], "Sides of rendered pictures.")
+_TRIALS = flags.DEFINE_list("trials", [], "Numbers of trials of an evaluation.")
+_MATCH = flags.DEFINE_string("match", "", "Only cases whose name has this regular expression.")
 _COMPARE = flags.DEFINE_string("compare", None, "An older benchmark.json to compare with.")
 _MEASURED = flags.DEFINE_string("measured", None, "Compare this benchmark.json; measure nothing.")
 _TOLERANCE = flags.DEFINE_float("tolerance", 0.3, "Share by which a ratio may grow.")
@@ -39,9 +42,9 @@ def main(_):
         new = record.read(_MEASURED.value)
     else:
         about = {"revision": experiment.git_revision(), "quick": _QUICK.value}
-        axes = {flag.name: flag.value for flag in (_BATCHES, _WORLDS, _PIXELS)}
+        axes = {flag.name: flag.value for flag in (_BATCHES, _WORLDS, _PIXELS, _TRIALS)}
         sizes = case.asked(_QUICK.value, _SCALES.value, **axes)
-        new = suite.run(groups, sizes, _OUT.value, about)
+        new = suite.run(groups, sizes, _OUT.value, about, _MATCH.value)
         print(Path(_OUT.value, suite.MARKDOWN).read_text())
     if old is None:
         return 0

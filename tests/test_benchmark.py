@@ -216,6 +216,18 @@ def test_batches_of_the_scales_that_are_asked_for():
         case.batches(quick, ["big"], ())
 
 
+def test_cases_are_chosen_by_a_regular_expression():
+    sizes = case.asked(True, [], batches=[], worlds=[], pixels=[], trials=["8", "1000"])
+    found = suite.cases(["stage1", "evaluation"], sizes, "lifting/.*1000")
+    assert [(one.name, one.items) for one in found] == [
+        ("evaluation/lifting/1000 trials/20 steps", 1000)
+    ]
+    with pytest.raises(BenchmarkError, match=r"--match: '\(' is no regular expression"):
+        suite.cases(["stage1"], sizes, "(")
+    with pytest.raises(BenchmarkError, match=r"no case has 'x' in its name; there are\n  stage1/"):
+        suite.cases(["stage1"], sizes, "x")
+
+
 def test_names_of_cases_are_unique():
     for quick in (False, True):
         sizes = case.defaults(quick)

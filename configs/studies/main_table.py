@@ -15,5 +15,5 @@ def get_config(argument: str = ""):
         tasks=TASKS[:1] if quick else TASKS,
         methods=METHODS,
         seeds=(0,) if quick else (0, 1, 2),
-        overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50}},
+        overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50, "film": 9}},
     )

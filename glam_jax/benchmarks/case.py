@@ -84,7 +84,7 @@ class Sizes:
       batches: scale -> rows B of the batches of training.
       worlds: numbers of worlds simulated or rendered together. pixels: sides of pictures.
       tasks: of physics, rendering and evaluation; the first one is the base of sweeps.
-      trials, horizon: of an evaluation; horizon 0 is the task's own.
+      trials: numbers of trials of an evaluation. horizon: of each; 0 is the task's own.
       starts: processes started to time a start.
       repeats, limit_s: of each measurement, see `clock.repeat`.
     """
@@ -93,7 +93,7 @@ class Sizes:
     worlds: tuple[int, ...]
     pixels: tuple[int, ...]
     tasks: tuple[str, ...] = ("lifting", "stack_three")
-    trials: int = 50
+    trials: tuple[int, ...] = (50,)
     horizon: int = 0
     starts: int = 3
     repeats: int = 7
@@ -116,7 +116,8 @@ def asked(quick: bool, scales: Sequence[str], **texts: Sequence[str]) -> Sizes:
 
     Args:
       quick: few of all. scales: see `batches`.
-      texts: `batches`, `worlds` and `pixels`, each a list of numbers, which may be empty.
+      texts: `batches`, `worlds`, `pixels` and `trials`, each a list of numbers, which may be
+        empty.
 
     Raises:
       BenchmarkError: see `numbers` and `batches`.
@@ -128,6 +129,7 @@ def asked(quick: bool, scales: Sequence[str], **texts: Sequence[str]) -> Sizes:
         batches=batches(sizes, scales, given["batches"]),
         worlds=given["worlds"] or sizes.worlds,
         pixels=given["pixels"] or sizes.pixels,
+        trials=given["trials"] or sizes.trials,
     )
 
 
@@ -160,9 +162,10 @@ def defaults(quick: bool) -> Sizes:
     cpu = jax.default_backend() == "cpu"
     if quick:
         batches = {"standard": (64,), "paper": () if cpu else (64,)}
-        few = {"trials": 8, "horizon": 20, "starts": 1, "repeats": 5, "limit_s": 3.0}
+        few = {"trials": (8,), "horizon": 20, "starts": 1, "repeats": 5, "limit_s": 3.0}
         return Sizes(batches, worlds=(16,), pixels=(64,), tasks=("lifting",), **few)
     if cpu:
         return Sizes({"standard": (64, 256), "paper": (8,)}, (16, 64), (32, 64, 224))
-    many = (64, 256, 1024, 4096)
-    return Sizes({"standard": many, "paper": (64, 256)}, (64, 1024, 4096), (64, 128, 224))
+    batches = {"standard": (64, 256, 1024, 4096), "paper": (64, 256)}
+    worlds, pixels = (64, 1024, 4096), (64, 128, 224)
+    return Sizes(batches, worlds, pixels, trials=(50, 1000))

@@ -20,8 +20,9 @@ from glam_jax.sim.env import Env, EnvState
 from glam_jax.sim.native import NativePictures, NativeWorlds
 from glam_jax.sim.scenes import SUBSTEPS
 
-# How many times as fast as the rival; see docs/performance.md.
-TRAINING_BAR, RENDERING_BAR, PIPELINE_BAR = 1.5, 2.0, 5.0
+# How many times as fast as the rival; see docs/performance.md. Of training by the kind of device.
+TRAINING_BARS = {"cpu": 1.5, "gpu": 5.0}
+RENDERING_BAR, PIPELINE_BAR = 2.0, 5.0
 FLAT_BAR = 1 / 1.15  # most that a transition may cost of many episodes, over that of few
 FEW, MANY = 100, 10_000  # episodes
 # Frames of each: of masks for stage 1, and of three times as large pictures for stage 2.
@@ -34,8 +35,10 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Training at the standard scale, pictures, physics, and the pipeline."""
     batches = sizes.batches["standard"] or sizes.batches["paper"]
     for stage, batch in itertools.product(training.STAGES, batches):
+        updates = training.updates(_config(stage, batch, looped=True)[stage])
         for rival in ("torch eager", "torch.compile"):
-            yield _training(stage, batch, rival, functools.partial(_torch, stage, batch, rival))
+            make = functools.partial(_torch, stage, batch, rival)
+            yield _training(stage, batch, rival, make, updates)
     for rival in ("mujoco.Renderer", "mujoco.Renderer without antialiasing"):
         yield _pictures(sizes, rival)
     yield from _physics(sizes)
@@ -49,40 +52,52 @@ def cases(sizes: Sizes) -> Iterator[Case]:
         yield _training(stage, batch, rival, make)
 
 
-def _training(stage: str, batch: int, rival: str, make: Callable[[], Work]) -> Case:
+def _training(
+    stage: str, batch: int, rival: str, make: Callable[[], Work], updates: int = 1
+) -> Case:
     group, unit = training.STAGES[stage]
-    return Case(f"side_by_side/{group} batch {batch}/{rival}", unit, batch, make)
+    return Case(f"side_by_side/{group} batch {batch}/{rival}", unit, batch * updates, make)
 
 
 @functools.lru_cache(maxsize=1)
-def _ours(stage: str, batch: int) -> training.Trainer:
-    return training.trainer(stage, _config(stage, batch), made_up=True)
+def _ours(stage: str, batch: int, looped: bool = False) -> training.Trainer:
+    return training.trainer(stage, _config(stage, batch, looped), made_up=True)
 
 
-def _config(stage: str, batch: int):
+def _config(stage: str, batch: int, looped: bool = False):
+    """The standard scale's; one update a call, as the pipeline feeds it, unless `looped`."""
     config = training.config_of("standard", stage, batch)
-    config[stage].steps_per_call = 1  # as PyTorch has it
+    if not looped:
+        config[stage].steps_per_call = 1
     return config
 
 
 def _torch(stage: str, batch: int, kind: str) -> Work:
+    """So many updates a call, of both, as our training loop dispatches at once."""
     try:
         from glam_jax.benchmarks import torch_training
-    except ImportError as error:
+
+        torch_training.device()
+    except (ImportError, RuntimeError) as error:
         raise Unavailable(f"{BENCH} ({error})") from error
-    ours = _ours(stage, batch)
-    theirs = torch_training.make(stage, _config(stage, batch), jax.device_get(ours.state.params))
-    run = theirs.update
-    if kind == "torch.compile":
-        run = functools.partial(theirs.update, theirs.compiled())
+    ours = _ours(stage, batch, looped=True)
+    config = _config(stage, batch, looped=True)
+    theirs = torch_training.make(stage, config, jax.device_get(ours.state.params))
+    losses = theirs.compiled() if kind == "torch.compile" else None
+
+    def run(updates: int = ours.updates) -> torch_training.Queued:
+        for _ in range(updates):
+            theirs.update(losses)
+        return torch_training.Queued()
+
     try:
-        run()
+        run(1)
     except Exception as error:  # the compiler's own, of many kinds
         if kind != "torch.compile":
             raise
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unavailable(f"torch.compile failed: {why[0][:200]}") from error
-    return Work(ours, warm_up=2, rival=Rival(run, TRAINING_BAR))
+    return Work(ours, warm_up=2, rival=Rival(run, TRAINING_BARS.get(jax.default_backend())))
 
 
 def _pictures(sizes: Sizes, rival: str) -> Case:

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
@@ -50,19 +51,42 @@ def choose(names: Sequence[str]) -> list[str]:
     return [name for name in GROUPS if not names or name in names]
 
 
-def run(groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dict) -> dict:
+def cases(groups: Sequence[str], sizes: Sizes, match: str = "") -> list[Case]:
+    """What there is to measure of groups, in order; see `run`.
+
+    Raises:
+      BenchmarkError: no case's name matches, or `match` is no regular expression.
+    """
+    every = [case for name in groups for case in GROUPS[name](sizes)]
+    try:
+        found = [case for case in every if re.search(match, case.name)]
+    except re.error as error:
+        raise BenchmarkError(f"--match: {match!r} is no regular expression ({error})") from None
+    if not found:
+        names = "\n  ".join(case.name for case in every)
+        raise BenchmarkError(f"--match: no case has {match!r} in its name; there are\n  {names}")
+    return found
+
+
+def run(
+    groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dict, match: str = ""
+) -> dict:
     """Measures groups and writes benchmark.json and benchmark.md, anew after each measurement.
 
     Args:
       groups: as of `choose`. sizes: what of each.
       out: folder of both files.
       about: what else to write down, such as a revision.
+      match: regular expression that a case's name has somewhere.
 
     Returns:
       What benchmark.json holds: `format`, `machine`, `about`, `groups`, `ceilings`,
       `reference` (what the fixed computation is), `measurements` (see `record.row`).
+
+    Raises:
+      BenchmarkError: see `cases`.
     """
-    cases = [case for name in groups for case in GROUPS[name](sizes)]
+    chosen = cases(groups, sizes, match)
     limits = ceilings.measure()
     results = {
         "format": record.FORMAT,
@@ -73,7 +97,7 @@ def run(groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dic
         "reference": ceilings.REFERENCE,
         "measurements": [],
     }
-    for found in measured(cases, sizes, limits):
+    for found in measured(chosen, sizes, limits):
         results["measurements"].append(found)
         write_json(pathlib.Path(out) / JSON, results)
         write_text(pathlib.Path(out) / MARKDOWN, page.markdown(results))

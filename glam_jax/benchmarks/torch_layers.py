@@ -130,6 +130,6 @@ def centre_of_mass(x_BxCxHxW: Tensor) -> Tensor:
     # Both sums over one axis first: few numbers are left for the other.
     over_rows, over_columns = mass.sum(2), mass.sum(3)
     total = over_rows.sum(2)
-    across = over_rows @ torch.linspace(-1.0, 1.0, w)
-    down = over_columns @ torch.linspace(-1.0, 1.0, h)
+    across = over_rows @ torch.linspace(-1.0, 1.0, w, device=mass.device)
+    down = over_columns @ torch.linspace(-1.0, 1.0, h, device=mass.device)
     return torch.cat([across / total, down / total], -1)

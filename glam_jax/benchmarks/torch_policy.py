@@ -1,5 +1,6 @@
 """The latent policy in PyTorch, with the losses of `models.mip`, to measure against."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -40,7 +41,7 @@ class MipNetwork(nn.Module):
         self.norm = norms(width, layers - 2)
 
     def forward(self, chunk: Tensor, t: float, condition: Tensor) -> Tensor:
-        angle = t * torch.linspace(0.0, 100.0, 64)
+        angle = t * torch.linspace(0.0, 100.0, 64, device=chunk.device)
         time = torch.cat([angle.sin(), angle.cos()]).expand(len(chunk), -1)
         x = self.dense[0](torch.cat([chunk.flatten(1), time, condition], -1))
         for norm, dense in zip(self.norm, self.dense[1:-1], strict=True):
@@ -82,23 +83,23 @@ class MipPolicy(nn.Module):
         self.shading = shading / len(SHADES) ** 0.5
         # Interpolation along one axis, from each grid: (H, cells).
         grids = [jax.image.resize(np.eye(n, dtype=np.float32), (side, n), "cubic") for n in SHADES]
-        self.grids = [torch.tensor(np.asarray(grid)) for grid in grids]
+        for n, grid in zip(SHADES, grids, strict=True):
+            self.register_buffer(f"grid_{n}", torch.tensor(np.asarray(grid)), persistent=False)
         self.vision = TwoViewEncoder(side, channels, features, hidden, condition)
         self.network = MipNetwork(chunk, label_dim, condition + layout.ee_dim, layers, width)
         self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList()})
         self.action_decoder["mlp"].append(MLP(label_dim, decoder_layers, width, layout.action_dim))
 
-    def draw(self, rows: int) -> dict[str, Tensor]:
+    def draw(self, rows: int, device: torch.device) -> dict[str, Tensor]:
         """The random numbers of one call of `loss`: corners of the crops, grids of the shading,
         colours, noise of the labels and of the pose."""
-        shades = {
-            f"shade_{n}": torch.randn(rows, self.views, n, n, 3) for n in SHADES if self.shading
-        }
+        normal = functools.partial(torch.randn, device=device)
+        shades = {f"shade_{n}": normal(rows, self.views, n, n, 3) for n in SHADES if self.shading}
         return shades | {
-            "corner": torch.randint(2 * self.pixels + 1, (rows, 2)),
-            "colours": torch.rand(rows, 4) * 2.0 - 1.0,
-            "noise": torch.randn(rows, *self.shape),
-            "pose": torch.randn(rows, self.ee_dim),
+            "corner": torch.randint(2 * self.pixels + 1, (rows, 2), device=device),
+            "colours": torch.rand(rows, 4, device=device) * 2.0 - 1.0,
+            "noise": normal(rows, *self.shape),
+            "pose": normal(rows, self.ee_dim),
         }
 
     def augmented(self, image_BxVxHxWx3: Tensor, draws: dict[str, Tensor]) -> list[Tensor]:
@@ -106,17 +107,18 @@ class MipPolicy(nn.Module):
         (B, 3, H, W), channels last."""
         b, v, h, w, c = image_BxVxHxWx3.shape
         shift = draws["corner"] - self.pixels
-        rows = (torch.arange(h) + shift[:, :1]).clamp_(0, h - 1)
-        columns = (torch.arange(w) + shift[:, 1:]).clamp_(0, w - 1)
+        arange = functools.partial(torch.arange, device=shift.device)
+        rows = (arange(h) + shift[:, :1]).clamp_(0, h - 1)
+        columns = (arange(w) + shift[:, 1:]).clamp_(0, w - 1)
         source = (rows[:, :, None] * w + columns[:, None, :]).flatten(1)
         # Whole pixels of the flat list of all: several times faster than indexing three axes.
-        offset = torch.arange(b * v).view(b, v, 1) * (h * w)
+        offset = arange(b * v).view(b, v, 1) * (h * w)
         pixels = image_BxVxHxWx3.reshape(-1, c).index_select(0, (source[:, None] + offset).view(-1))
         image = pixels.view(b, v, h, w, c).float()
         if self.shading:
             fields = [
                 torch.einsum("hm,bvmnc,wn->bvhwc", grid, draws[f"shade_{n}"], grid)
-                for n, grid in zip(SHADES, self.grids, strict=True)
+                for n, grid in ((n, getattr(self, f"grid_{n}")) for n in SHADES)
             ]
             image = image * (1.0 + self.shading * sum(fields))
         draw = self.jitter * draws["colours"][:, None, None, None]
@@ -145,5 +147,5 @@ class MipPolicy(nn.Module):
         return {
             "first": 0.1 * per_row((first - label) / T_STAR, share),
             "second": 0.1 * per_row((second - label) / (1.0 - T_STAR), share),
-            "action": torch.zeros(len(label)).index_put((decoded,), errors.sum(0)),
+            "action": errors.new_zeros(len(label)).index_put((decoded,), errors.sum(0)),
         }

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import torch
 from ml_collections import ConfigDict
@@ -20,11 +21,34 @@ from glam_jax.stages import clone
 Tensors = dict[str, Tensor]
 
 
+def device() -> torch.device:
+    """PyTorch's name for the kind of device that JAX computes on.
+
+    Raises:
+      RuntimeError: JAX has an accelerator that this PyTorch has not.
+    """
+    backend = jax.default_backend()
+    if backend == "cpu":
+        return torch.device("cpu")
+    if backend != "gpu" or not torch.cuda.is_available():
+        raise RuntimeError(f"PyTorch {torch.__version__} cannot use the {backend} that JAX uses")
+    return torch.device("cuda")
+
+
 def as_tensors(tree: Any) -> Any:
-    """Arrays of nested dicts as tensors, without a copy where that is possible."""
+    """Arrays of nested dicts as tensors on the device, without a copy where that is possible."""
     if isinstance(tree, dict):
         return {name: as_tensors(value) for name, value in tree.items()}
-    return torch.from_numpy(np.array(tree))
+    return torch.from_numpy(np.array(tree)).to(device())
+
+
+class Queued:
+    """What a call has queued on the device: waited for as JAX's arrays are."""
+
+    def block_until_ready(self) -> None:
+        """Waits for all that was queued."""
+        if device().type == "cuda":
+            torch.cuda.synchronize()
 
 
 def normalized(x: Tensor, stats: Tensors) -> Tensor:
@@ -43,26 +67,29 @@ class Stage:
     rows_of: dict[str, str]
 
     def __init__(self, stage: str, config: ConfigDict, params: dict):
-        self.run = config[stage]
+        self.run, self.device = config[stage], device()
+        if self.device.type == "cuda":
+            # As XLA does by default: float32 products in TF32.
+            torch.set_float32_matmul_precision("high")
         data, stats = samples.store(config.image_size, training.FRAMES)
         self.stats = as_tensors(self.statistics(config, data, stats))
         self.data = as_tensors({k: v for k, v in data.arrays.items() if k in self.names(config)})
-        self.model = torch_weights.load(self.make(config, data), params)
+        self.model = torch_weights.load(self.make(config, data), params).to(self.device)
         self.optimizer = Optimizer(self.model, self.run)
         self.weights = self.run.weights.to_dict()
         is_target = pipeline.target_rows(self.run.batch, self.run.target_share)
-        self.is_target = torch.from_numpy(is_target)
+        self.is_target = as_tensors(is_target)
         starts = [data.starts_of(self.following, target) for target in (True, False)]
-        self._starts = [torch.from_numpy(found).long() for found in starts]
+        self._starts = [as_tensors(found).long() for found in starts]
         self._places = [self.is_target.nonzero()[:, 0], (~self.is_target).nonzero()[:, 0]]
 
     following = 1
 
     def frames(self) -> Tensor:
         """First frames (B,) of a batch, drawn evenly."""
-        found = torch.empty(self.run.batch, dtype=torch.long)
+        found = torch.empty(self.run.batch, dtype=torch.long, device=self.device)
         for starts, places in zip(self._starts, self._places, strict=True):
-            found[places] = starts[torch.randint(len(starts), places.shape)]
+            found[places] = starts[torch.randint(len(starts), places.shape, device=self.device)]
         return found
 
     def batch(self) -> Tensors:
@@ -87,7 +114,8 @@ class Stage:
 
     def update(self, loss: Callable | None = None) -> Tensors:
         """One training step; `loss` in place of `losses`, such as it compiled."""
-        total, means = (loss or self.losses)(self.batch(), self.model.draw(self.run.batch))
+        draws = self.model.draw(self.run.batch, self.device)
+        total, means = (loss or self.losses)(self.batch(), draws)
         self.optimizer.zero_grad()
         total.backward()
         norm = self.optimizer.step()
@@ -111,7 +139,7 @@ class Pretrain(Stage):
         return stats
 
     def gather(self, frames: Tensor) -> Tensors:
-        window = frames[:, None] + torch.arange(self.following + 1)
+        window = frames[:, None] + torch.arange(self.following + 1, device=self.device)
         named = {"image": self.modality, "ee_pose": "ee_pose"}
         named |= {name: name for name in ("proprio", "action")}
         return {name: self.data[source][window] for name, source in named.items()}
@@ -148,12 +176,12 @@ class Clone(Stage):
         labels = samples.labels(data, config.world_model.latent)
         per_frame = np.zeros((len(data.arrays["last"]), labels.shape[1]), np.float32)
         per_frame[data.transition_frames()] = labels
-        self.latent = torch.from_numpy(per_frame)
+        self.latent = as_tensors(per_frame)
         return clone.label_statistics(config, labels, stats)
 
     def gather(self, frames: Tensor) -> Tensors:
         last = self.data["last"][frames, None]
-        wanted = frames[:, None] + torch.arange(self.chunk)
+        wanted = frames[:, None] + torch.arange(self.chunk, device=self.device)
         chunk = torch.minimum(wanted, last)
         image = self.data["rgb"][frames]
         return {

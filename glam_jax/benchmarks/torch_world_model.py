@@ -75,16 +75,16 @@ class Glam(nn.Module):
         self.action_encoder = Posterior(s + a, posterior_blocks, width, latent)
         self.proprio_forward = Residual(s + latent, proprio_blocks, width, s)
 
-    def draw(self, rows: int, transitions: int = 1) -> dict[str, Tensor]:
+    def draw(self, rows: int, device: torch.device, transitions: int = 1) -> dict[str, Tensor]:
         """The random numbers of one call of `loss`: noise of both posteriors, and the row and the
         frame whose image is reconstructed out of every few rows."""
         runs = rows // self.rows_per_image
-        first = torch.arange(0, rows, self.rows_per_image)
+        first = torch.arange(0, rows, self.rows_per_image, device=device)
         return {
-            "phi": torch.randn(rows, transitions, self.latent),
-            "eta": torch.randn(rows, transitions, self.latent),
-            "row": first + torch.randint(self.rows_per_image, (runs,)),
-            "frame": torch.randint(transitions + 1, (runs,)),
+            "phi": torch.randn(rows, transitions, self.latent, device=device),
+            "eta": torch.randn(rows, transitions, self.latent, device=device),
+            "row": first + torch.randint(self.rows_per_image, (runs,), device=device),
+            "frame": torch.randint(transitions + 1, (runs,), device=device),
         }
 
     def loss(self, batch: dict[str, Tensor], draws: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,7 +120,7 @@ class Glam(nn.Module):
         terms = {name: term.mean(1) for name, term in terms.items()}
         seen = draws["row"], draws["frame"]
         error = self.image_error(y_BxTxY[seen], pixels.unflatten(0, (b, t))[seen])
-        image_term = torch.zeros(b).index_put((draws["row"],), error * self.rows_per_image)
+        image_term = error.new_zeros(b).index_put((draws["row"],), error * self.rows_per_image)
         return {"image": image_term, **terms}
 
     def forward_terms(self, y, ee, z, step, batch) -> tuple[Tensor, Tensor]:

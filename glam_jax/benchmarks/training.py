@@ -34,7 +34,7 @@ def cases(stage: str, sizes: Sizes) -> Iterator[Case]:
         for batch in sizes.batches[scale]:
             config = config_of(scale, stage, batch)
             transitions = config.pretrain.window - 1 if stage == "pretrain" else 1
-            items = batch * transitions * _updates(config[stage])
+            items = batch * transitions * updates(config[stage])
             make = functools.partial(_work, stage, config)
             yield Case(f"{group}/{scale}/batch {batch}", unit, items, make)
 
@@ -102,7 +102,7 @@ def trainer(
     step, optimizer = stages.make_step(config, config[stage], loss=loss, feed=feed)
     state, fetched = optim.init_state(params, optimizer), feed.fetch(0)
     batch = jax.eval_shape(feed.assemble, fetched, state.step)
-    return Trainer(step, state, fetched, _updates(config[stage]), batch)
+    return Trainer(step, state, fetched, updates(config[stage]), batch)
 
 
 def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
@@ -133,7 +133,8 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
 _PARTS = {"pretrain": _pretrain, "clone": _clone}
 
 
-def _updates(run: ConfigDict) -> int:
+def updates(run: ConfigDict) -> int:
+    """Of one dispatch of a stage, whose section of the config is `run`."""
     return 1 if jax.default_backend() == "cpu" else run.steps_per_call
 
 
