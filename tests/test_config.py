@@ -216,7 +216,8 @@ def test_every_config_describes_its_models(method, scale):
         if method.startswith("lapa"):
             assert params["codebook"].shape == (8, 2) and "action_decoder" not in params
         else:
-            assert params["action_decoder"]["MLP_0"]["Dense_3"]["kernel"].shape == (256, 8)
+            last = params["action_decoder"]["MLP_0"]["Dense_3"]["kernel"]
+            assert last.shape == (made.world_model.width, 8)
     policy = clone.build(made, LAYOUT, 8)
     params = jax.eval_shape(lambda: clone.init_params(policy, LAYOUT, made.seed))
     assert ("action_decoder" in params["params"]) == (method != "mip")
