@@ -83,7 +83,7 @@ def _transitions(trajectories):
 
 
 def test_actions_are_a_function_of_consecutive_poses(kinova):
-    seeds = np.arange(len(kinova), len(kinova) + experts.BATCH)
+    seeds = np.arange(len(kinova), len(kinova) + experts.batch())
     poses, actions = _transitions(kinova)
     held_out = experts.simulate(make_env("lifting", "kinova"), seeds)
     held_poses, held_actions = _transitions(held_out)
