@@ -15,5 +15,6 @@ def get_config(argument: str = ""):
         tasks=TASKS[:1] if quick else TASKS,
         methods=METHODS,
         seeds=(0,) if quick else (0, 1, 2),
+        # `film` is here to be set to 0 where there is no ffmpeg.
         overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50, "film": 9}},
     )

@@ -20,8 +20,10 @@ from glam_jax.sim.env import Env, EnvState
 from glam_jax.sim.native import NativePictures, NativeWorlds
 from glam_jax.sim.scenes import SUBSTEPS
 
-# How many times as fast as the rival; see docs/performance.md. Of training by the kind of device.
-TRAINING_BARS = {"cpu": 1.5, "gpu": 5.0}
+# How many times as fast as the rival; see docs/performance.md. (Backend, stage, rival) of training.
+RIVALS = ("torch eager", "torch.compile")
+TRAINING_BARS = {("cpu", stage, rival): 1.5 for stage in training.STAGES for rival in RIVALS}
+TRAINING_BARS["gpu", "pretrain", "torch.compile"] = 5.0
 RENDERING_BAR, PIPELINE_BAR = 2.0, 5.0
 FLAT_BAR = 1 / 1.15  # most that a transition may cost of many episodes, over that of few
 FEW, MANY = 100, 10_000  # episodes
@@ -36,7 +38,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     batches = sizes.batches["standard"] or sizes.batches["paper"]
     for stage, batch in itertools.product(training.STAGES, batches):
         updates = training.updates(_config(stage, batch, looped=True)[stage])
-        for rival in ("torch eager", "torch.compile"):
+        for rival in RIVALS:
             make = functools.partial(_torch, stage, batch, rival)
             yield _training(stage, batch, rival, make, updates)
     for rival in ("mujoco.Renderer", "mujoco.Renderer without antialiasing"):
@@ -97,7 +99,8 @@ def _torch(stage: str, batch: int, kind: str) -> Work:
             raise
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unavailable(f"torch.compile failed: {why[0][:200]}") from error
-    return Work(ours, warm_up=2, rival=Rival(run, TRAINING_BARS.get(jax.default_backend())))
+    bar = TRAINING_BARS.get((jax.default_backend(), stage, kind))
+    return Work(ours, warm_up=2, rival=Rival(run, bar))
 
 
 def _pictures(sizes: Sizes, rival: str) -> Case:
