@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+from collections import Counter
 
 import pytest
 
@@ -144,6 +145,7 @@ SIZES = {
     "third_source": (2 * 3 * 3, 2),
     "ablations": (4 * 2 * 3, 4 * 2),
     "replay": (2 * 5 * 3, 2),
+    "tuning": (7 * 3, 4 * 3),
 }
 
 
@@ -161,6 +163,16 @@ def test_the_studies_of_the_project(name):
 
 def test_every_study_is_known():
     assert {path.stem for path in STUDIES.glob("*.py")} == set(SIZES)
+
+
+@pytest.mark.parametrize("argument", ["", "quick"])
+def test_tuning_gives_every_method_as_many_trials(argument):
+    study = get_config("tuning", argument)
+    cells = grid.expand(study)
+    counts = Counter(cell.method for cell in cells)
+    assert set(counts) == set(study.methods) and set(counts.values()) == {3}
+    updates = {c.config().clone.steps for c in cells if c.variant == "twice_the_updates"}
+    assert updates == {2 * cells[0].config().clone.steps}
 
 
 def test_scaling_has_one_world_model_for_all_of_a_seed():

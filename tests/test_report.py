@@ -241,6 +241,32 @@ def test_replay_has_a_row_for_each_direction(tmp_path):
     assert shown == {(m, d) for m in ("glam_o", "glam") for d in directions}
 
 
+def test_tuning_compares_with_the_best_setting_of_a_baseline(tmp_path):
+    study = make(
+        "tuning",
+        methods=("glam_o", "mip"),
+        seeds=(0,),
+        variants={"defaults": {}, "joints": {"methods": ("mip",)}},
+    )
+
+    def rate(cell, path):
+        by_variant = {"glam_o": 0.9, "mip": 0.2 if cell.variant == "defaults" else 0.6}
+        fake_study.carry_out(cell, path, by_variant[cell.method])
+
+    fake_study.finish(study, tmp_path, rate)
+    made = write.report(summary.collect(study, tmp_path))
+    theirs = results_of(tmp_path, "lifting_mip_joints_seed0")["successes"]
+    ours = results_of(tmp_path, "lifting_glam_o_defaults_seed0")["successes"]
+    row = row_of(made, table="glam_o's defaults minus the best")
+    assert (row["method"], row["variant"]) == ("mip", "joints")
+    assert float(row["difference"]) == pytest.approx((ours - theirs) / 50, rel=1e-5)
+    assert [r["variant"] for r in csv_of(made) if r["table"] == "success"] == [
+        "defaults", "defaults", "joints"
+    ]  # fmt: skip
+    made.pictures[0].draw(tmp_path / "success.png")
+    assert "joint angles instead of the gripper's pose" in made.markdown(str)
+
+
 def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
     study = make(
         "third_source",

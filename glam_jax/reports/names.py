@@ -22,6 +22,11 @@ VARIANTS = {
     "action_loss_on_idm": "action loss on the inverse dynamics model",
     "two_sources": "two sources",
     "three_sources": "three sources",
+    "twice_the_updates": "twice the policy's updates",
+    "light_alignment": "a tenth of the alignment's weight",
+    "light_action_loss": "a hundredth of the action loss's weight",
+    "large_codebook": "32 codes instead of 8",
+    "joints": "joint angles instead of the gripper's pose",
 }
 
 

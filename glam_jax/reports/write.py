@@ -5,7 +5,7 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from glam_jax.reports import names, scaling, summary, tables
+from glam_jax.reports import names, scaling, summary, tables, tuning
 from glam_jax.reports.blocks import Report
 from glam_jax.runtime.writer import write_json, write_text
 
@@ -15,6 +15,7 @@ REPORTS: dict[str, Callable[[dict], Report]] = {
     "third_source": tables.third_source,
     "ablations": tables.ablations,
     "replay": tables.replay,
+    "tuning": tuning.tuning,
 }
 
 METHOD = """Success is given with 95% Wilson intervals of all trials, and as mean and standard
