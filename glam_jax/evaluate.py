@@ -2,17 +2,17 @@
 
     python -m glam_jax.evaluate --workdir=runs/lifting_glam_o_quick_seed0 --trials=50 --video
 
-Gives the same answer as training did for the same trials; `--video` writes rollouts.mp4 anew.
+Gives the same answer as training did for the same trials. Writes joints.json and joints.png anew,
+the first trial's commands against the expert's, and with `--video` rollouts.mp4.
 The trials are shared out over all devices, and over the hosts that flags name as for training.
 """
 
 import json
-from pathlib import Path
 
 from absl import flags, logging
 
 from glam_jax import demonstrations, entry, experiment
-from glam_jax.evaluation import video
+from glam_jax.evaluation import joints, video
 from glam_jax.runtime import hosts
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
@@ -36,10 +36,10 @@ def main(_):
     if not hosts.is_leader():
         return
     print(json.dumps(experiment.measure(config, result), indent=2))
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    print(f"Joints: {joints.save(workdir.path, env, result)}")
     if film:
-        env = simulation.make_env(config.task, config.data.target, config.image_size)
-        path = Path(workdir.path) / "rollouts.mp4"
-        print(f"Video: {video.rollout_video(path, env, result)}")
+        print(f"Video: {video.rollout_video(workdir.path / 'rollouts.mp4', env, result)}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from glam_jax import borrow, contact_sheet, demonstrations, own, recording
-from glam_jax.evaluation import intervals, plots, smoothness, video
+from glam_jax.evaluation import intervals, joints, plots, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.runtime import hosts, sharding, writer
 from glam_jax.schema import title
@@ -197,13 +197,15 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
 
 
 def _evaluate(config: ConfigDict, act, params, workdir: Workdir) -> dict:
-    """Measures the policy in simulation and films it."""
+    """Measures the policy in simulation, draws its joints against the expert's, and films it."""
     with workdir.timed("evaluate"):
         result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
         measured = measure(config, result)
-    if config.evaluate.film and hosts.is_leader():
+    if hosts.is_leader():
         env = simulation.make_env(config.task, config.data.target, config.image_size)
-        video.rollout_video(workdir.path / "rollouts.mp4", env, result)
+        joints.save(workdir.path, env, result)
+        if config.evaluate.film:
+            video.rollout_video(workdir.path / "rollouts.mp4", env, result)
     return measured
 
 

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from glam_jax import grid, worker
-from glam_jax.evaluation import intervals
+from glam_jax.evaluation import intervals, joints
 from glam_jax.runtime.writer import write_json
 from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
 
@@ -62,6 +62,9 @@ def carry_out(cell: grid.Cell, path: pathlib.Path, rate: float | None = None) ->
         smooth = {"jerk_smoothness": -18.5, "fft_smoothness": 0.125, "clipped_share": 0.0}
         found = measured(outcomes(cell, config.evaluate.trials, rate)) | smooth
         found["first_seed"] = config.evaluate.first_seed
+        way = np.linspace(0, 1, 40)[:, None] * np.ones(8)
+        commands = {"policy": (1.1 * way).tolist(), "expert": way.tolist()}
+        write_json(path / joints.FILE, {"hz": 20, "seed": 5, "success": True, **commands})
         write_json(path / RESULTS, about | found | {"decoded_error": error})
 
 

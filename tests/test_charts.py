@@ -48,9 +48,27 @@ def test_curves_with_references_share_a_colour(tmp_path):
     assert pixels(both, charts.COLOURS[1]) == 0
 
 
+def test_joint_trajectories_have_a_panel_for_each_joint_of_each_arm(tmp_path):
+    way = np.linspace(0, 1, 30)[:, None] * np.arange(1, 9)
+    series = {"expert": way, "ours": way[:20] + 0.1, "theirs": way[:0]}
+    one = charts.joint_trajectories(tmp_path / "one.png", 20, series, reference="expert")
+    assert pixels(one, charts.COLOURS[0]) > 50 and pixels(one, "#555555") > 50
+    assert pixels(one, charts.COLOURS[1]) == 0  # nothing to draw of the third
+    both = {label: np.concatenate([values, values], axis=1) for label, values in series.items()}
+    two = charts.joint_trajectories(tmp_path / "two.png", 20, both, reference="expert")
+    ratio = Image.open(two).height / Image.open(one).height
+    assert ratio == pytest.approx(2.0, abs=0.2)
+
+
 @pytest.mark.parametrize(
     "call, found",
     [
+        (lambda p: charts.joint_trajectories(p, 20, {}), "expected .T, 8 an arm."),
+        (lambda p: charts.joint_trajectories(p, 20, {"a": np.ones((3, 7))}), "3, 7"),
+        (
+            lambda p: charts.joint_trajectories(p, 20, {"a": [[0] * 8], "b": [[0] * 16]}),
+            "1, 16",
+        ),
         (lambda p: charts.grouped_bars(p, [], {}, {}, ""), "nothing to draw"),
         (lambda p: charts.grouped_bars(p, ["a"], {"x": []}, {}, ""), "x has 0 values for 1"),
         (lambda p: charts.grouped_bars(p, ["a"], {"x": [None]}, {"x": [1, 2]}, ""), "x has 2"),

@@ -156,7 +156,7 @@ def test_one_command_leaves_a_whole_run_folder(folder):
         assert results["decoded_error"][stage]["heldout_ee_mm"] > 0
     config = ConfigDict(read_json(run / "config.json"))
     assert config.pretrain.steps == STEPS and config.world_model.modality == "mask"
-    for name in ("rollouts.mp4", "reconstructions.png", "sources.png"):
+    for name in ("rollouts.mp4", "reconstructions.png", "sources.png", "joints.png"):
         assert (run / name).stat().st_size > 1000
     for stage in ("world_model", "policy"):
         assert (run / f"curves_{stage}.png").stat().st_size > 1000
@@ -198,7 +198,8 @@ def test_the_evaluation_is_repeated(folder, commands):
     assert {"successes", "jerk_smoothness", "fft_smoothness"} <= set(repeated)
     video = folder / "whole" / "rollouts.mp4"
     assert f"Video: {video}" in commands["evaluate"].finish()
-    assert video.stat().st_mtime > (folder / "whole" / "results.json").stat().st_mtime
+    for again in (video, folder / "whole" / "joints.json"):
+        assert again.stat().st_mtime > (folder / "whole" / "results.json").stat().st_mtime
 
 
 def test_replay_of_each_source_and_of_one_that_was_not_learned_from(folder, commands):

@@ -58,8 +58,14 @@ def test_a_summary_has_what_the_runs_found(main, found):
     assert cell["policy"] == {key: theirs[key] for key in summary.POLICY_KEYS}
     assert cell["sources"] == {"kinova": 100, "umi": 300} and cell["minutes"] == 3.0
     assert cell["decoded_mm"] == {"stage1": 7.5, "stage2": 12.25}
-    # Small enough to keep: under a kilobyte a cell.
-    assert len(json.dumps(found)) < 1000 * len(found["cells"])
+    # Small enough to keep: under a kilobyte a cell, beside the commands of a few.
+    kept = {
+        c["name"]: c.pop("joints") for c in json.loads(json.dumps(found))["cells"] if "joints" in c
+    }
+    assert set(kept) == {
+        f"{t}_{m}_seed0" for t in ("lifting", "stack_two") for m in ("glam_o", "mip")
+    }
+    assert len(json.dumps(found)) - len(json.dumps(kept)) < 1000 * len(found["cells"])
 
 
 def test_unfinished_cells_are_missing(tmp_path):
@@ -180,8 +186,9 @@ def test_scaling_has_both_kinds_of_added_data(tmp_path):
     row = row_of(made, table="auxiliary minus target")
     assert row["episodes"] == "300"
     assert row["each_in_the_others_interval"] in ("True", "False")
-    assert [picture.name for picture in made.pictures] == ["scaling_stack_two",
-                                                          "smoothness_stack_two"]  # fmt: skip
+    assert [picture.name for picture in made.pictures] == [
+        "scaling_stack_two", "smoothness_stack_two", "joints_stack_two",
+    ]  # fmt: skip
     for picture in made.pictures:
         assert picture.draw(tmp_path / f"{picture.name}.png").stat().st_size > 5000
 
@@ -290,7 +297,8 @@ def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
 def test_a_study_leaves_table_numbers_figures_and_summary(main, found, tmp_path):
     said = write.study(found, tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
-        "report.md", "report.csv", "success.png", "summary.json"
+        "report.md", "report.csv", "summary.json",
+        "success.png", "joints_lifting.png", "joints_stack_two.png",
     }  # fmt: skip
     assert str(tmp_path / "report.md") in said
     assert summary.read(tmp_path / "summary.json") == found
@@ -315,9 +323,10 @@ def test_the_page_holds_every_summary(found, tmp_path):
     for line in write.report(found).tables[0].markdown().splitlines():
         assert line in text
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
-    assert pictures == ["results/first_success.png"]
-    assert all((docs / picture).exists() for picture in pictures)
-    assert [p.name for p in (docs / "results").iterdir()] == ["first_success.png"]
+    drawn = ["success", "joints_lifting", "joints_stack_two"]
+    assert pictures == [f"results/first_{name}.png" for name in drawn]
+    assert {f"results/{p.name}" for p in (docs / "results").iterdir()} == set(pictures)
+    assert "against the expert's; GLAM-O succeeded, MIP succeeded" in text
 
 
 def test_without_results_the_page_says_how_to_make_them(tmp_path):

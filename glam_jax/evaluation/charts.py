@@ -1,4 +1,4 @@
-"""Figures of studies: success rates as grouped bars, and curves over the number of episodes."""
+"""Figures of studies: grouped bars, curves over the number of episodes, joint trajectories."""
 
 import dataclasses
 import os
@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from glam_jax import schema
 from glam_jax.evaluation import canvas
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
@@ -134,6 +135,49 @@ def curves(
             panel.grid(alpha=0.3)
         panel.tick_params(labelsize=8)
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2, fontsize=7)
+    return save_figure(path, figure)
+
+
+def joint_trajectories(
+    path: str | os.PathLike, hz: float, series: Mapping[str, Sequence], reference: str = ""
+) -> Path:
+    """Writes a PNG with a panel for each joint and gripper of each arm, over time.
+
+    Args:
+      path: where to write.
+      hz: commands a second.
+      series: label -> commands (T, 8 arms), joint targets in rad and the gripper's from 0 to 1.
+      reference: label of the one that the others are held against, drawn dashed and grey.
+
+    Raises:
+      ValueError: no series, or one that is not of whole arms like the others.
+    """
+    arrays = {label: np.asarray(values, float) for label, values in series.items()}
+    arrays = {label: values for label, values in arrays.items() if len(values)}
+    widths = {values.shape[1:] for values in arrays.values()}
+    if len(widths) != 1 or len(width := widths.pop()) != 1 or width[0] % schema.ACTION_DIM:
+        found = {label: values.shape for label, values in arrays.items()}
+        raise ValueError(f"{path}: found commands {found}; expected (T, 8 an arm) of each")
+    arms = width[0] // schema.ACTION_DIM
+    names = [f"J{k}, rad" for k in range(1, schema.ACTION_DIM)] + ["gripper, 1 is open"]
+    if arms > 1:
+        names = [f"arm {arm + 1}: {name}" for arm in range(arms) for name in names]
+    figure = Figure(figsize=(9.5, 3.2 * arms + 0.5), dpi=120, layout="constrained")
+    panels = figure.subplots(2 * arms, schema.ACTION_DIM // 2, sharex=True).flat
+    for index, (panel, name) in enumerate(zip(panels, names, strict=True)):
+        coloured = 0
+        for label, values in arrays.items():
+            style = {"color": COLOURS[coloured % len(COLOURS)], "linewidth": 1.2}
+            if label == reference:
+                style = {"color": "#555555", "linewidth": 1.0, "linestyle": "--"}
+            coloured += label != reference
+            panel.plot(np.arange(len(values)) / hz, values[:, index], label=label, **style)
+        panel.set_title(name, fontsize=8)
+        panel.tick_params(labelsize=7)
+        panel.grid(alpha=0.3)
+    figure.supxlabel("s", fontsize=8)
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=7)
     return save_figure(path, figure)
 
 

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from glam_jax.evaluation import charts
 from glam_jax.reports import names, published, rates
 from glam_jax.reports.blocks import Picture, Report, Table, percent
-from glam_jax.reports.tables import POLICY_COLUMNS, policy_texts, select, smoothness
+from glam_jax.reports.tables import (
+    POLICY_COLUMNS,
+    joint_pictures,
+    policy_texts,
+    select,
+    smoothness,
+)
 
 LABELS = {
     published.MIP: "MIP, target",
@@ -39,7 +45,7 @@ def scaling(found: dict) -> Report:
         if lines:
             columns = ("episodes", *rates.DIFFERENCE_COLUMNS, "each in the other's interval")
             tables.append(Table("GLAM-O: target + auxiliary minus target alone", columns, lines))
-        pictures += _pictures(task, points)
+        pictures += _pictures(task, points) + joint_pictures(_largest(points))
     note = (
         "All GLAM-O policies of a training seed use the one world model pretrained on the largest "
         "mix. The paper's success is on stack_two with 20 fixed starts."
@@ -66,6 +72,12 @@ def _by_size(cells: Sequence[dict]) -> dict[int, list[dict]]:
     return {
         size: [cell for cell in cells if sum(cell["sources"].values()) == size] for size in sizes
     }
+
+
+def _largest(points: dict) -> list[dict]:
+    """The records of most episodes of MIP and of GLAM-O with auxiliary ones."""
+    drawn = [points[c] for c in (published.MIP, published.AUXILIARY) if c in points]
+    return [cell for by_size in drawn for cell in by_size[max(by_size)]]
 
 
 def _kinds(task: str, points: dict, rows: list[dict]) -> list[tuple[str, ...]]:

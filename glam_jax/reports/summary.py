@@ -9,6 +9,7 @@ import pathlib
 from ml_collections import ConfigDict
 
 from glam_jax import demonstrations, grid
+from glam_jax.evaluation import joints
 from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
 
 SUMMARY = "summary.json"
@@ -19,6 +20,8 @@ POLICY_KEYS = (
     "successes", "trials", "first_seed", "outcomes", "jerk_smoothness", "fft_smoothness",
     "clipped_share",
 )  # fmt: skip
+# Methods whose joint trajectories are kept, of the first training seed: what the paper draws.
+JOINTS_OF = ("glam_o", "mip")
 PACKAGES = ("jax", "mujoco", "mujoco-mjx")  # whose versions can change a result
 
 
@@ -42,7 +45,7 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
     runs = pathlib.Path(folder) / "cells"
     found, missing, cells = [], [], grid.expand(study)
     for cell in cells:
-        made = record(cell, runs / cell.name)
+        made = record(cell, runs / cell.name, cell.seed == study.seeds[0])
         found.append(made) if made else missing.append(cell.name)
     return {
         "format": FORMAT,
@@ -58,11 +61,12 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
     }
 
 
-def record(cell: grid.Cell, path: pathlib.Path) -> dict | None:
+def record(cell: grid.Cell, path: pathlib.Path, drawn: bool = False) -> dict | None:
     """What a cell was and found; None if it is not done.
 
     `sources` has the training episodes of each source, the target first; `policy` the outcome of
-    closed-loop trials, `replay` that of each source's replay, of which there is what was measured.
+    closed-loop trials, `replay` that of each source's replay, of which there is what was measured;
+    `joints`, if it is to be `drawn`, commands of the policy and the expert, see `joints.thin`.
 
     Raises:
       WorkdirError: a damaged file; names it.
@@ -92,6 +96,8 @@ def record(cell: grid.Cell, path: pathlib.Path) -> dict | None:
     }
     if grid.POLICY in cell.measure:
         made["policy"] = {key: results.get(key) for key in POLICY_KEYS}
+        if drawn and cell.method in JOINTS_OF and (path / joints.FILE).exists():
+            made["joints"] = joints.thin(workdir.read(joints.FILE))
     if grid.REPLAY in cell.measure:
         made["replay"] = workdir.read(REPLAY)
     return made

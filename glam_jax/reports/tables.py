@@ -1,8 +1,9 @@
 """Main table, third source, ablations and replay: rates of cells side by side."""
 
+import functools
 from collections.abc import Sequence
 
-from glam_jax.evaluation import charts
+from glam_jax.evaluation import charts, joints
 from glam_jax.reports import names, published, rates
 from glam_jax.reports.blocks import Picture, Report, Table, number, percent
 
@@ -47,7 +48,8 @@ def main_table(found: dict) -> Report:
     if lines:
         columns = ("task", "GLAM-O minus", *rates.DIFFERENCE_COLUMNS)
         tables.append(Table("Differences of success", columns, lines))
-    return Report("Methods", [APPROXIMATE], tables, _bars(found), rows)
+    pictures = [*_bars(found), *joint_pictures(cells)]
+    return Report("Methods", [APPROXIMATE], tables, pictures, rows)
 
 
 def third_source(found: dict) -> Report:
@@ -167,6 +169,30 @@ def policy_texts(cells: Sequence[dict]) -> tuple[str, ...]:
     jerk, fft = (rates.mean(cells, f"{score}_smoothness") for score in ("jerk", "fft"))
     error = number(_decoded_mm(cells, "stage2"), 1)
     return rate.text(), rate.spread_text(), number(jerk, 1), number(fft, 3), error
+
+
+def joint_pictures(cells: Sequence[dict]) -> list[Picture]:
+    """For each task, commands of the policies that kept them, against the expert's."""
+    pictures = []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        kept = [cell for cell in select(cells, task=task) if "joints" in cell]
+        if not kept:
+            continue
+        hz, expert = kept[0]["joints"]["hz"], kept[0]["joints"]["expert"]
+        series, ends = {joints.EXPERT: expert}, []
+        for cell in kept:
+            label = names.method(cell["method"])
+            series[label] = cell["joints"]["policy"]
+            ends.append(f"{label} {'succeeded' if cell['joints']['success'] else 'failed'}")
+        caption = (
+            f"Commands on {names.task(task)} from the first start, training seed "
+            f"{kept[0]['seed']}, against the expert's; {', '.join(ends)}"
+        )
+        draw = functools.partial(
+            charts.joint_trajectories, hz=hz, series=series, reference=joints.EXPERT
+        )
+        pictures.append(Picture(f"joints_{task}", caption, draw))
+    return pictures
 
 
 def smoothness(cells: Sequence[dict]) -> dict:
