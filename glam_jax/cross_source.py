@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from glam_jax import borrow, demonstrations, experiment
 from glam_jax.evaluation import video
-from glam_jax.evaluation.replay import replay, summary
+from glam_jax.evaluation.replay import path_errors, replay, summary
 from glam_jax.runtime.writer import write_json
 from glam_jax.schema import Episode
 from glam_jax.sim import env as simulation
@@ -102,11 +102,16 @@ def replay_sources(
         actions = decoded_actions(world_model, heldout, source)
         shown = min(config.evaluate.film, len(episodes)) if film else 0
         result = replay(env, actions, [episode.seed for episode in episodes], film=shown)
-        found = summary(source, robot, result) | {"outcomes": experiment.outcomes(result.success)}
+        errors = 1000 * path_errors(result, [episode.steps["ee_pose"] for episode in episodes])
+        found = summary(source, robot, result) | {
+            "outcomes": experiment.outcomes(result.success),
+            "path_errors_mm": np.round(errors, 1).tolist(),
+        }
         report[f"{source}_to_{robot}"] = found
         print(
             "{source} to {robot}: {successes}/{trials} succeed, 95% interval "
             "{wilson_low:.0%} to {wilson_high:.0%}".format(**found)
+            + f", {errors.mean():.1f} mm off the episodes' paths"
         )
         if shown:
             path = workdir.path / f"replay_{source}_to_{robot}"

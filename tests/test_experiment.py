@@ -208,7 +208,8 @@ def test_replay_of_each_source_and_of_one_that_was_not_learned_from(folder, comm
     assert set(report) == {f"{source}_to_kinova_real" for source in SHOWN}
     for source in SHOWN:
         found = report[f"{source}_to_kinova_real"]
-        assert found["trials"] == HELD_OUT
+        assert found["trials"] == len(found["path_errors_mm"]) == HELD_OUT
+        assert min(found["path_errors_mm"]) > 0
         assert found["source"] == schema.title(source) and "simulated" in found["robot"]
         assert f" to {found['robot']}: {found['successes']}/{HELD_OUT} succeed" in printed
         for kind in ("mp4", "png"):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from point_world import PointWorld, start_and_goal, steps_to_reach
 
-from glam_jax.evaluation.replay import hold_last, replay
+from glam_jax.evaluation.replay import hold_last, path_errors, replay
+from glam_jax.evaluation.rollout import Rollout
 
 WORLD = PointWorld()
 SEEDS = [950_000, 950_001, 3]
@@ -44,6 +45,28 @@ def test_batches_do_not_matter_and_long_sequences_extend_the_horizon():
     assert together.ee_position.shape == (3, 30, 3)
     np.testing.assert_allclose(apart.ee_position, together.ee_position, atol=1e-6)
     np.testing.assert_allclose(apart.actions[1, 4:], np.tile(actions[1][-1], (26, 1)), rtol=1e-6)
+
+
+def test_errors_are_distances_from_the_episodes_path_of_every_arm():
+    rng = np.random.default_rng(0)
+    result = Rollout(
+        seeds=np.arange(2),
+        success=np.ones(2, bool),
+        steps=np.full(2, 9),
+        ee_position=rng.normal(size=(2, 9, 6)),
+        actions=np.zeros((2, 9, 16)),
+        clipped=np.zeros(2),
+        sight=None,
+    )
+    # The first episode is shorter than its replay, the second longer.
+    poses = [rng.normal(size=(length, 20)) for length in (5, 12)]
+    for pose, path in zip(poses, result.ee_position, strict=True):
+        steps = min(len(pose), len(path))
+        pose[:steps, 0:3] = path[:steps, 0:3] + [0.003, 0.0, 0.004]  # 5 mm off
+        pose[:steps, 10:13] = path[:steps, 3:6]  # the second arm not at all
+    np.testing.assert_allclose(path_errors(result, poses), 0.0025)
+    result.ee_position[1, 3] = np.nan
+    assert np.isnan(path_errors(result, poses)).tolist() == [False, True]
 
 
 def test_hold_last_repeats_the_last_action():

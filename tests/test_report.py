@@ -232,11 +232,29 @@ def test_ablations_compare_with_glam_o(tmp_path, measure):
     ]
     low, _ = intervals.newcombe(counts[0], 60, counts[1], 60)
     assert float(row["newcombe_low"]) == pytest.approx(low, rel=1e-5) and low > 0
+    assert 10.0 <= float(row["path_error_mm"]) < 11.0
     text = made.markdown(str)
     assert ("closed loop" in text) == ("policy" in measure)
     assert (
         "**lifting, replay umi to kinova_real (simulated)**" in text.lower() and "| 7.5 |" in text
     )
+
+
+def of_replay(seed, errors):
+    found = {"umi_to_kinova": {"path_errors_mm": errors}}
+    return {"task": "lifting", "seed": seed, "replay": found}
+
+
+def test_nearer_replays_are_counted_in_pairs():
+    what = "umi_to_kinova"
+    ours = [of_replay(0, [1.0] * 6), of_replay(1, [2.0, None])]  # one of them diverged
+    theirs = [of_replay(1, [3.0, 9.0]), of_replay(0, [2.0] * 5 + [0.5])]
+    # Nearer in 5 of 6 and 1 of 2; the exact sign test of 6 to 2.
+    assert rates.nearer(ours, theirs, what) == "6 of 8, p = 0.289"
+    assert rates.nearer([of_replay(0, [1.0] * 20)], [of_replay(0, [2.0] * 20)], what).endswith(
+        "p < 0.001"
+    )
+    assert rates.nearer(ours, [of_replay(2, [1.0])], what) == "-"
 
 
 def test_replay_has_a_row_for_each_direction(tmp_path):

@@ -82,6 +82,27 @@ def summary(source: str, robot: str, result: Rollout) -> dict:
     }
 
 
+def path_errors(result: Rollout, poses: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean distance of the end effectors from where the replayed episodes' were, step by step.
+
+    It tells replays apart that all succeed. How far the arm is behind its commands is in it.
+
+    Args:
+      result: replays of N episodes, in order.
+      poses: `ee_pose` (T_i, E) of each episode.
+
+    Returns:
+      (N,) in m, each over the steps that both have and all arms; nan where a replay diverged.
+    """
+    errors = []
+    for path, pose in zip(result.ee_position, poses, strict=True):
+        steps = min(len(path), len(pose))
+        wanted = pose[:steps].reshape(steps, -1, schema.EE_DIM)[..., :3]
+        found = path[:steps].reshape(steps, -1, 3)
+        errors.append(np.linalg.norm(found - wanted, axis=-1).mean())
+    return np.array(errors)
+
+
 def hold_last(actions_TxA: np.ndarray, length: int) -> np.ndarray:
     """Actions (T, A) continued to (length, A) by repeating the last one."""
     return actions_TxA[np.minimum(np.arange(length), len(actions_TxA) - 1)]

@@ -169,6 +169,31 @@ def mean(records: Sequence[dict], key: str) -> float:
     return sum(found) / len(found) if found else math.nan
 
 
+def path_errors(records: Sequence[dict], what: str) -> list[float]:
+    """Errors in mm of each replayed episode of all records that have them, see
+    `evaluation.replay.path_errors`; those of diverged replays are nan."""
+    found = [(outcome(record, what) or {}).get("path_errors_mm", ()) for record in records]
+    return [math.nan if error is None else error for errors in found for error in errors]
+
+
+def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> str:
+    """In how many replayed episodes the records kept nearer to the path than the others after
+    training from the same seed, with the p value of the exact sign test; "-" without pairs."""
+    by_seed = {(other["task"], other["seed"]): other for other in others}
+    first, second = [], []
+    for record in records:
+        other = by_seed.get((record["task"], record["seed"]))
+        ours, theirs = (path_errors([one], what) if one else [] for one in (record, other))
+        if len(ours) == len(theirs):
+            pairs = list(zip(ours, theirs, strict=True))
+            first += [a < b or (math.isnan(b) and not math.isnan(a)) for a, b in pairs]
+            second += [b < a or (math.isnan(a) and not math.isnan(b)) for a, b in pairs]
+    if not first:
+        return "-"
+    p = intervals.mcnemar(first, second)
+    return f"{sum(first)} of {len(first)}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+
+
 def _paired(records, others, what) -> tuple[list[int], list[int]]:
     """Outcomes of trials on the same start after training from the same seed."""
     by_seed = {(o["task"], o["seed"]): outcome(o, what) for o in others}

@@ -99,15 +99,16 @@ def ablations(found: dict) -> Report:
                     continue
                 gap = None if variant == ABLATIONS[0] else rates.difference(base, here, what)
                 texts = gap.texts() if gap else ("-",) * len(rates.DIFFERENCE_COLUMNS)
-                error = number(_decoded_mm(here, "stage1"), 1)
-                spread = rate.spread_text()
-                lines.append((names.variant(variant), rate.text(), spread, error, *texts))
+                nearer = rates.nearer(base, here, what) if gap else "-"
+                shown = (names.variant(variant), rate.text(), rate.spread_text())
+                lines.append((*shown, *errors(here, what), *texts, nearer))
                 keys = {"task": task, "measured": what, "variant": variant}
-                rows.append(keys | rate.row() | (gap.row() if gap else {}))
+                rows.append(keys | rate.row() | (gap.row() if gap else {}) | path_row(here, what))
             title = f"{names.task(task).capitalize()}, {_measured_text(what)}"
             columns = (
-                "world model", *RATE_COLUMNS, "decoded error, mm",
+                "world model", *RATE_COLUMNS, *ERROR_COLUMNS,
                 "GLAM-O minus it, points", *rates.DIFFERENCE_COLUMNS[1:],
+                "GLAM-O nearer to the path",
             )  # fmt: skip
             tables.append(Table(title, columns, lines))
         series = {names.variant(v): {"variant": v} for v in variants}
@@ -128,11 +129,11 @@ def replay(found: dict) -> Report:
             here = select(cells, method=method)
             for what in measured(here):
                 rate = rates.pooled(here, what)
-                error = number(_decoded_mm(here, "stage1"), 1)
                 shown = (names.method(method), names.direction(what))
-                lines.append((*shown, rate.text(), rate.spread_text(), error))
-                rows.append({"task": task, "method": method, "measured": what} | rate.row())
-        columns = ("method", "episodes of, replayed on", *RATE_COLUMNS, "decoded error, mm")
+                lines.append((*shown, rate.text(), rate.spread_text(), *errors(here, what)))
+                keys = {"task": task, "method": method, "measured": what}
+                rows.append(keys | rate.row() | path_row(here, what))
+        columns = ("method", "episodes of, replayed on", *RATE_COLUMNS, *ERROR_COLUMNS)
         tables.append(Table(f"Replay on {names.task(task)}", columns, lines))
         shown = {names.method(m): {"method": m} for m in found["methods"]}
         pictures += _replay_picture(task, cells, shown)
@@ -148,6 +149,8 @@ APPROXIMATE = (
 THIRD = ("two_sources", "three_sources")
 ABLATIONS = ("asymmetric", "symmetric", "unaligned", "action_loss_on_idm")
 RATE_COLUMNS = ("success (95% interval)", "mean ± s.d. of seeds")
+# Of the target's held-out actions; of replayed end effectors from the episodes' paths.
+ERROR_COLUMNS = ("decoded error, mm", "off the path, mm")
 POLICY_COLUMNS = (*RATE_COLUMNS, "jerk score", "FFT score", "decoded error, mm")
 
 
@@ -169,6 +172,21 @@ def policy_texts(cells: Sequence[dict]) -> tuple[str, ...]:
     jerk, fft = (rates.mean(cells, f"{score}_smoothness") for score in ("jerk", "fft"))
     error = number(_decoded_mm(cells, "stage2"), 1)
     return rate.text(), rate.spread_text(), number(jerk, 1), number(fft, 3), error
+
+
+def errors(cells: Sequence[dict], what: str) -> tuple[str, str]:
+    """The columns `ERROR_COLUMNS` of some cells."""
+    return number(_decoded_mm(cells, "stage1"), 1), number(_path_mm(cells, what), 1)
+
+
+def path_row(cells: Sequence[dict], what: str) -> dict:
+    """Mean distance of replays from the episodes' paths, for CSV."""
+    return {"path_error_mm": _path_mm(cells, what)}
+
+
+def _path_mm(cells: Sequence[dict], what: str) -> float:
+    found = rates.path_errors(cells, what)
+    return sum(found) / len(found) if found else float("nan")
 
 
 def joint_pictures(cells: Sequence[dict]) -> list[Picture]:
