@@ -145,7 +145,7 @@ SIZES = {
     "third_source": (2 * 3 * 3, 2),
     "ablations": (4 * 2 * 3, 4 * 2),
     "replay": (2 * 5 * 3, 2),
-    "tuning": (7 * 3, 4 * 3),
+    "tuning": (7 * 4, 2 * 4),
 }
 
 
@@ -170,9 +170,11 @@ def test_tuning_gives_every_method_as_many_trials(argument):
     study = get_config("tuning", argument)
     cells = grid.expand(study)
     counts = Counter(cell.method for cell in cells)
-    assert set(counts) == set(study.methods) and set(counts.values()) == {3}
-    updates = {c.config().clone.steps for c in cells if c.variant == "twice_the_updates"}
-    assert updates == {2 * cells[0].config().clone.steps}
+    assert set(counts) == set(study.methods) and set(counts.values()) == {4}
+    updates = {cell.variant: cell.config().clone.steps for cell in cells}
+    assert (
+        updates["twice_the_updates"] == 2 * updates["defaults"] == 4 * updates["half_the_updates"]
+    )
 
 
 def test_scaling_has_one_world_model_for_all_of_a_seed():

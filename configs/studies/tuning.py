@@ -1,46 +1,46 @@
-"""What tuning does for each method: twice the policy's updates, and a setting of its own.
+"""What tuning does for each method: three changes of its defaults, each alone.
 
-Every method gets as many trials as GLAM-O: its defaults, which all share, and two changes.
+Every method gets as many as GLAM-O: twice the policy's updates, a change of what the policy is
+trained on, and a change that only its own world model, or having none, allows.
 Use: --config=configs/studies/tuning.py:quick
 """
 
 from glam_jax import grid
 from glam_jax.config import METHODS
 
-TWICE = {"quick": 8000, "standard": 12_000}  # updates of the policy on lifting
+UPDATES = {"quick": 4000, "standard": 6000}  # of the policy on lifting
+DECODING = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa")
 
 
 def get_config(argument: str = ""):
-    """`argument`: nothing for all methods, or quick for four of them; lifting, one seed."""
+    """`argument`: nothing for all methods, or quick for two of them; lifting, one seed."""
     quick = grid.is_quick(argument)
+    updates = UPDATES["quick" if quick else "standard"]
     return grid.study(
         "tuning",
         quick=quick,
         tasks=("lifting",),
-        methods=("glam_o", "lapa_o", "clam_o", "mip") if quick else METHODS,
+        methods=("glam_o", "mip") if quick else METHODS,
         seeds=(0,),
         variants={
             "defaults": {},
-            "twice_the_updates": {
-                "world_model_from": "defaults",
-                "overrides": {"clone": {"steps": TWICE["quick" if quick else "standard"]}},
-            },
-            "light_alignment": {
-                "methods": ("glam_o", "glam"),
-                "overrides": {"pretrain": {"weights": {"alignment": 0.1}}},
-            },
-            "light_action_loss": {
-                "methods": ("clam_o", "clam"),
-                "overrides": {"pretrain": {"weights": {"action": 0.01}}},
-            },
-            "large_codebook": {
-                "methods": ("lapa_o", "lapa"),
-                "overrides": {"world_model": {"codebook_size": 32}},
-            },
-            "joints": {
-                "methods": ("mip",),
-                "overrides": {"policy": {"proprio": "joints"}},
-            },
+            "twice_the_updates": policy(METHODS, {"clone": {"steps": 2 * updates}}),
+            "whole_action_term": policy(DECODING, {"clone": {"weights": {"action": 1.0}}}),
+            "joints": policy(("mip",), {"policy": {"proprio": "joints"}}),
+            "light_alignment": world_model("glam", {"pretrain": {"weights": {"alignment": 0.1}}}),
+            "light_action_loss": world_model("clam", {"pretrain": {"weights": {"action": 0.01}}}),
+            "large_codebook": world_model("lapa", {"world_model": {"codebook_size": 32}}),
+            "half_the_updates": policy(("mip",), {"clone": {"steps": updates // 2}}),
         },
         overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50}},
     )
+
+
+def policy(methods: tuple[str, ...], overrides: dict) -> dict:
+    """A variant of stage 2, on the defaults' world model."""
+    return {"methods": methods, "world_model_from": "defaults", "overrides": overrides}
+
+
+def world_model(family: str, overrides: dict) -> dict:
+    """A variant of stage 1 of a family of methods."""
+    return {"methods": (f"{family}_o", family), "overrides": overrides}

@@ -26,6 +26,8 @@ VARIANTS = {
     "light_alignment": "a tenth of the alignment's weight",
     "light_action_loss": "a hundredth of the action loss's weight",
     "large_codebook": "32 codes instead of 8",
+    "half_the_updates": "half the policy's updates",
+    "whole_action_term": "weight 1 instead of 0.03 of the policy's action term",
     "joints": "joint angles instead of the gripper's pose",
 }
 
