@@ -85,7 +85,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
     config.world_model = _world_model(config.method, arms)
     config.pretrain = _pretrain(config.method)
     config.policy = _policy()
-    config.clone = _clone()
+    config.clone = _clone(config.method)
     config.evaluate = _evaluate()
     config.replay = _replay()
     config.audit = _audit()
@@ -213,7 +213,7 @@ def _policy() -> ConfigDict:
     return policy
 
 
-def _clone() -> ConfigDict:
+def _clone(method: str) -> ConfigDict:
     run = ConfigDict()
     run.steps = 6000
     run.batch = 128
@@ -229,9 +229,11 @@ def _clone() -> ConfigDict:
     run.weights = ConfigDict()
     run.weights.first = 1.0  # labels as the first call of MIP's network predicts them
     run.weights.second = 1.0  # labels as the second call does
-    # A light action term: h_a learns as fast, for the optimizer's steps do not depend on the
-    # gradient's scale, and the network is left to the labels, which all sources have.
-    run.weights.action = 0.03  # robot actions, decoded from both
+    # GLAM's is light: h_a learns as fast, for the optimizer's steps do not depend on the gradient's
+    # scale, and the network is left to the labels, which all sources have. LAPA's and CLAM's
+    # policies are better with the whole of it.
+    weight = 0.03 if _family(method) == "glam" else 1.0
+    run.weights.action = weight  # robot actions, decoded from both
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500

@@ -169,7 +169,11 @@ def test_arms_are_those_of_the_tasks():
 def test_mip_learns_from_target_actions_alone():
     made = config.make("lifting", "method=mip")
     assert not any(made.data.auxiliary.values()) and made.clone.weights.action == 0.0
-    assert config.make("lifting", "method=clam").clone.weights.action > 0
+    weights = {
+        m: config.make("lifting", f"method={m}").clone.weights.action for m in config.METHODS
+    }
+    light, whole = {"glam", "glam_o"}, {"clam", "clam_o", "lapa", "lapa_o"}
+    assert weights == dict.fromkeys(light, 0.03) | dict.fromkeys(whole, 1.0) | {"mip": 0.0}
 
 
 def test_only_what_a_world_model_has_can_be_set():

@@ -9,7 +9,7 @@ from glam_jax import grid
 from glam_jax.config import METHODS
 
 UPDATES = {"quick": 4000, "standard": 6000}  # of the policy on lifting
-DECODING = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa")
+GLAM, CLAM, LAPA = ((f"{family}_o", family) for family in ("glam", "clam", "lapa"))
 
 
 def get_config(argument: str = ""):
@@ -25,11 +25,12 @@ def get_config(argument: str = ""):
         variants={
             "defaults": {},
             "twice_the_updates": policy(METHODS, {"clone": {"steps": 2 * updates}}),
-            "whole_action_term": policy(DECODING, {"clone": {"weights": {"action": 1.0}}}),
+            "whole_action_term": policy(GLAM, {"clone": {"weights": {"action": 1.0}}}),
+            "light_action_term": policy(CLAM + LAPA, {"clone": {"weights": {"action": 0.03}}}),
             "joints": policy(("mip",), {"policy": {"proprio": "joints"}}),
-            "light_alignment": world_model("glam", {"pretrain": {"weights": {"alignment": 0.1}}}),
-            "light_action_loss": world_model("clam", {"pretrain": {"weights": {"action": 0.01}}}),
-            "large_codebook": world_model("lapa", {"world_model": {"codebook_size": 32}}),
+            "light_alignment": world_model(GLAM, {"pretrain": {"weights": {"alignment": 0.1}}}),
+            "light_action_loss": world_model(CLAM, {"pretrain": {"weights": {"action": 0.01}}}),
+            "large_codebook": world_model(LAPA, {"world_model": {"codebook_size": 32}}),
             "half_the_updates": policy(("mip",), {"clone": {"steps": updates // 2}}),
         },
         overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50}},
@@ -41,6 +42,6 @@ def policy(methods: tuple[str, ...], overrides: dict) -> dict:
     return {"methods": methods, "world_model_from": "defaults", "overrides": overrides}
 
 
-def world_model(family: str, overrides: dict) -> dict:
-    """A variant of stage 1 of a family of methods."""
-    return {"methods": (f"{family}_o", family), "overrides": overrides}
+def world_model(methods: tuple[str, ...], overrides: dict) -> dict:
+    """A variant of stage 1."""
+    return {"methods": methods, "overrides": overrides}

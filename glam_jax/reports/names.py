@@ -28,6 +28,7 @@ VARIANTS = {
     "large_codebook": "32 codes instead of 8",
     "half_the_updates": "half the policy's updates",
     "whole_action_term": "weight 1 instead of 0.03 of the policy's action term",
+    "light_action_term": "weight 0.03 instead of 1 of the policy's action term",
     "joints": "joint angles instead of the gripper's pose",
 }
 
