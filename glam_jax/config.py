@@ -93,13 +93,18 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
         _make_quick(config, task, arms)
     if config.scale == "paper":
         _make_paper(config)
+    leave_out_unused(config)
+    if config.method == "mip":
+        config.clone.weights.action = 0.0  # its labels are the actions
+    return config
+
+
+def leave_out_unused(config: ConfigDict) -> None:
+    """Leaves out the auxiliary sources where the method learns from the target alone."""
     if config.method in TARGET_ONLY:
         for source in config.data.auxiliary:
             config.data.auxiliary[source] = 0
         config.pretrain.target_share = config.clone.target_share = 1.0
-    if config.method == "mip":
-        config.clone.weights.action = 0.0  # its labels are the actions
-    return config
 
 
 def _data(target: str) -> ConfigDict:

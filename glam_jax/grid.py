@@ -67,6 +67,7 @@ class Cell:
                 made.update(overrides)
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"override {overrides}: {_first_line(error)}") from error
+        configs.leave_out_unused(made)  # whatever mix the study has
         made.seed = self.seed
         if self.lender:
             made.world_model_from = f"../{self.lender}"

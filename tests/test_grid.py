@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from glam_jax import grid
+from glam_jax import config, grid
 
 STUDIES = pathlib.Path(__file__).parents[1] / "configs" / "studies"
 KNOWN = ("glam_o", "glam", "mip")
@@ -159,6 +159,14 @@ def test_the_studies_of_the_project(name):
         for cell in cells:
             if cell.method in KNOWN:
                 assert cell.config().data.root == "runs/data"
+
+
+@pytest.mark.parametrize("argument, mix", [("", (100, 400)), ("quick", (50, 200))])
+def test_the_main_tables_mix_is_for_the_methods_that_use_it(argument, mix):
+    for cell in grid.expand(get_config("main_table", argument)):
+        data = cell.config().data
+        alone = cell.method in config.TARGET_ONLY
+        assert (data.target_episodes, data.auxiliary.umi) == (mix[0], 0 if alone else mix[1])
 
 
 def test_every_study_is_known():

@@ -3,6 +3,8 @@
 from glam_jax import grid
 
 TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
+# Half of the standard mix, as scale=quick has half of its widths and batches.
+QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}
 METHODS = ("glam_o", "glam", "lapa_o", "lapa", "clam_o", "clam", "mip")
 
 
@@ -16,5 +18,8 @@ def get_config(argument: str = ""):
         methods=METHODS,
         seeds=(0,) if quick else (0, 1, 2),
         # `film` is here to be set to 0 where there is no ffmpeg.
-        overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50, "film": 9}},
+        overrides={
+            "data": {"root": "runs/data"} | (QUICK_MIX if quick else {}),
+            "evaluate": {"trials": 50, "film": 9},
+        },
     )

@@ -9,6 +9,7 @@ from glam_jax import grid
 from glam_jax.config import METHODS
 
 UPDATES = {"quick": 4000, "standard": 6000}  # of the policy on lifting
+QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}  # as main_table's
 GLAM, CLAM, LAPA = ((f"{family}_o", family) for family in ("glam", "clam", "lapa"))
 
 
@@ -33,7 +34,10 @@ def get_config(argument: str = ""):
             "large_codebook": world_model(LAPA, {"world_model": {"codebook_size": 32}}),
             "half_the_updates": policy(("mip",), {"clone": {"steps": updates // 2}}),
         },
-        overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 50}},
+        overrides={
+            "data": {"root": "runs/data"} | (QUICK_MIX if quick else {}),
+            "evaluate": {"trials": 50},
+        },
     )
 
 
