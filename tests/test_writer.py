@@ -89,6 +89,19 @@ def test_json_takes_arrays_paths_and_what_is_not_finite(tmp_path):
     }
 
 
+def test_a_list_of_numbers_is_one_line_and_no_text_is_touched(tmp_path):
+    value = {
+        "rows": [[1.5, -2e-07], [0.0, None]],
+        "empty": [],
+        "words": ["[\n  1,\n  2\n]", "a"],
+        "mixed": [1, "b"],
+    }
+    writer.write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == value
+    assert "    [1.5, -2e-07],\n    [0.0, null]\n" in text
+
+
 def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "results.json"
     writer.write_json(path, {"trials": 50})

@@ -4,12 +4,15 @@ import json
 import math
 import os
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
 METRICS_FILE = "metrics.jsonl"
+# An indented list of numbers; no string has a line break that is not escaped.
+_NUMBERS = re.compile(r"\[((?:\n *(?:-?\d[\d.eE+-]*|null),?)+)\n *\]")
 
 
 class MetricWriter:
@@ -80,12 +83,13 @@ def read_metrics(directory: str | pathlib.Path) -> dict[str, tuple[np.ndarray, n
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
-    """Writes `value` as indented JSON, beside and then renamed.
+    """Writes `value` as indented JSON, beside and then renamed; lists of numbers in one line each.
 
     Numpy and JAX scalars and arrays become numbers and lists, paths become strings, and
     numbers that are not finite become null, which JSON has no other word for.
     """
-    write_text(path, json.dumps(_plain(value), indent=2, allow_nan=False) + "\n")
+    text = json.dumps(_plain(value), indent=2, allow_nan=False)
+    write_text(path, _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
