@@ -103,7 +103,8 @@ def ablations(found: dict) -> Report:
                 shown = (names.variant(variant), rate.text(), rate.spread_text())
                 lines.append((*shown, *errors(here, what), *texts, nearer))
                 keys = {"task": task, "measured": what, "variant": variant}
-                rows.append(keys | rate.row() | (gap.row() if gap else {}) | path_row(here, what))
+                off = {"path_error_mm": _path_mm(here, what)}
+                rows.append(keys | rate.row() | off | (gap.row() if gap else {}))
             title = f"{names.task(task).capitalize()}, {_measured_text(what)}"
             columns = (
                 "world model", *RATE_COLUMNS, *ERROR_COLUMNS,
@@ -132,7 +133,7 @@ def replay(found: dict) -> Report:
                 shown = (names.method(method), names.direction(what))
                 lines.append((*shown, rate.text(), rate.spread_text(), *errors(here, what)))
                 keys = {"task": task, "method": method, "measured": what}
-                rows.append(keys | rate.row() | path_row(here, what))
+                rows.append(keys | rate.row() | {"path_error_mm": _path_mm(here, what)})
         columns = ("method", "episodes of, replayed on", *RATE_COLUMNS, *ERROR_COLUMNS)
         tables.append(Table(f"Replay on {names.task(task)}", columns, lines))
         shown = {names.method(m): {"method": m} for m in found["methods"]}
@@ -179,12 +180,8 @@ def errors(cells: Sequence[dict], what: str) -> tuple[str, str]:
     return number(_decoded_mm(cells, "stage1"), 1), number(_path_mm(cells, what), 1)
 
 
-def path_row(cells: Sequence[dict], what: str) -> dict:
-    """Mean distance of replays from the episodes' paths, for CSV."""
-    return {"path_error_mm": _path_mm(cells, what)}
-
-
 def _path_mm(cells: Sequence[dict], what: str) -> float:
+    """Mean distance of replays from the episodes' paths."""
     found = rates.path_errors(cells, what)
     return sum(found) / len(found) if found else float("nan")
 
