@@ -20,6 +20,8 @@ from glam_jax import config as configs
 
 POLICY, REPLAY = "policy", "replay"
 WITHOUT_WORLD_MODEL = ("mip",)
+# Half of the standard mix, as scale=quick has half of its widths and batches.
+QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 

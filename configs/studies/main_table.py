@@ -3,8 +3,6 @@
 from glam_jax import grid
 
 TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
-# Half of the standard mix, as scale=quick has half of its widths and batches.
-QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}
 METHODS = ("glam_o", "glam", "lapa_o", "lapa", "clam_o", "clam", "mip")
 
 
@@ -19,7 +17,7 @@ def get_config(argument: str = ""):
         seeds=(0,) if quick else (0, 1, 2),
         # `film` is here to be set to 0 where there is no ffmpeg.
         overrides={
-            "data": {"root": "runs/data"} | (QUICK_MIX if quick else {}),
+            "data": {"root": "runs/data"} | (grid.QUICK_MIX if quick else {}),
             "evaluate": {"trials": 50, "film": 9},
         },
     )

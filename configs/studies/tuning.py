@@ -9,7 +9,6 @@ from glam_jax import grid
 from glam_jax.config import METHODS
 
 UPDATES = {"quick": 4000, "standard": 6000}  # of the policy on lifting
-QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}  # as main_table's
 GLAM, CLAM, LAPA = ((f"{family}_o", family) for family in ("glam", "clam", "lapa"))
 
 
@@ -35,7 +34,7 @@ def get_config(argument: str = ""):
             "half_the_updates": policy(("mip",), {"clone": {"steps": updates // 2}}),
         },
         overrides={
-            "data": {"root": "runs/data"} | (QUICK_MIX if quick else {}),
+            "data": {"root": "runs/data"} | (grid.QUICK_MIX if quick else {}),
             "evaluate": {"trials": 50},
         },
     )

@@ -179,11 +179,9 @@ def path_errors(records: Sequence[dict], what: str) -> list[float]:
 def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> str:
     """In how many replayed episodes the records kept nearer to the path than the others after
     training from the same seed, with the p value of the exact sign test; "-" without pairs."""
-    by_seed = {(other["task"], other["seed"]): other for other in others}
     first, second = [], []
-    for record in records:
-        other = by_seed.get((record["task"], record["seed"]))
-        ours, theirs = (path_errors([one], what) if one else [] for one in (record, other))
+    for record, other in _same_training(records, others):
+        ours, theirs = path_errors([record], what), path_errors([other], what)
         if len(ours) == len(theirs):
             pairs = list(zip(ours, theirs, strict=True))
             first += [a < b or (math.isnan(b) and not math.isnan(a)) for a, b in pairs]
@@ -194,12 +192,18 @@ def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> str:
     return f"{sum(first)} of {len(first)}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
 
 
+def _same_training(records, others) -> list[tuple[dict, dict]]:
+    """Each record with the other of its task and training seed, where there is one."""
+    by_seed = {(other["task"], other["seed"]): other for other in others}
+    keys = [(record["task"], record["seed"]) for record in records]
+    return [(r, by_seed[key]) for r, key in zip(records, keys, strict=True) if key in by_seed]
+
+
 def _paired(records, others, what) -> tuple[list[int], list[int]]:
     """Outcomes of trials on the same start after training from the same seed."""
-    by_seed = {(o["task"], o["seed"]): outcome(o, what) for o in others}
     first, second = [], []
-    for record in records:
-        one, other = outcome(record, what), by_seed.get((record["task"], record["seed"]))
+    for record, partner in _same_training(records, others):
+        one, other = outcome(record, what), outcome(partner, what)
         if not one or not other or one.get("first_seed") != other.get("first_seed"):
             continue
         if len(one["outcomes"]) == len(other["outcomes"]):
