@@ -374,6 +374,8 @@ def test_what_is_no_summary_is_refused(tmp_path, text, found):
     path.write_text(text)
     with pytest.raises(summary.SummaryError, match=found):
         write.page([path], tmp_path / "docs")
+    with pytest.raises(summary.SummaryError, match="none.json is not there: .*--norun"):
+        summary.read(tmp_path / "none.json")
 
 
 def test_every_study_has_a_report():

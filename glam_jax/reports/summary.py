@@ -128,12 +128,14 @@ def read(path: str | pathlib.Path) -> dict:
     """A summary from its file.
 
     Raises:
-      SummaryError: not JSON, no summary, or one of another format; names the file.
-      FileNotFoundError: there is none.
+      SummaryError: not there, not JSON, no summary, or one of another format; names the file.
     """
     path = pathlib.Path(path)
     try:
         found = json.loads(path.read_text())
+    except FileNotFoundError:
+        wrote = "glam_jax.study writes it at its end, and with --norun of what is done by then"
+        raise SummaryError(f"{path} is not there: {wrote}") from None
     except json.JSONDecodeError as error:
         raise SummaryError(f"{path} is not JSON ({error})") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
