@@ -37,6 +37,13 @@ def test_marks_are_drawn_where_given(tmp_path):
     np.testing.assert_array_equal(plain, none)
 
 
+def test_long_names_fit_into_the_figure(tmp_path):
+    series = {f"what the {word} series shows, in full": [(0.5, 0.4, 0.6)] for word in "abcde"}
+    path = charts.grouped_bars(tmp_path / "x.png", ["a long name " * 4], series, {}, "")
+    drawn = np.asarray(Image.open(path))
+    assert (drawn[:, [0, -1]] == 255).all()  # nothing runs over the edge
+
+
 def test_curves_with_references_share_a_colour(tmp_path):
     own = Curve([1, 2, 3], [0.1, 0.5, 0.9], [0.0, 0.4, 0.8], [0.2, 0.6, 1.0])
     other = Curve([1, 2, 3], [0.9, 0.5, 0.1], reference=True, like="ours")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -87,10 +88,15 @@ def grouped_bars(
                           edgecolor="black", linewidth=0.9, zorder=4,
                           label=None if marked else mark_label)  # fmt: skip
             marked = True
-    panel.set_xticks(np.arange(len(groups)), groups)
+    # Long names in lines, or neighbours' would overlap.
+    panel.set_xticks(np.arange(len(groups)), [textwrap.fill(name, 24) for name in groups])
     panel.set_xlim(-0.5, len(groups) - 0.5)  # also where the last group has no bars
     _rates(panel, axis)
-    figure.legend(loc="outside upper center", ncols=min(len(series) + marked, 5), fontsize=7)
+    labels = [*series, mark_label] if marked else list(series)
+    # As many beside each other as fit: an entry takes its key and its letters, in inches.
+    entry = 0.45 + 0.05 * max(len(label) for label in labels)
+    columns = min(len(labels), 5, max(1, int(figure.get_figwidth() / entry)))
+    figure.legend(loc="outside upper center", ncols=columns, fontsize=7)
     return save_figure(path, figure)
 
 
