@@ -16,6 +16,8 @@ from glam_jax.evaluation import canvas
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#F0E442")
 
+FIFTHS = np.linspace(0, 1, 6)  # where an axis of rates is ticked
+
 # A rate with its interval, all in [0, 1].
 Bar = tuple[float, float, float]
 
@@ -97,6 +99,49 @@ def grouped_bars(
     entry = 0.45 + 0.05 * max(len(label) for label in labels)
     columns = min(len(labels), 5, max(1, int(figure.get_figwidth() / entry)))
     figure.legend(loc="outside upper center", ncols=columns, fontsize=7)
+    return save_figure(path, figure)
+
+
+def named_bars(
+    path: str | os.PathLike, groups: Mapping[str, Mapping[str, Bar]], axis: str = "success"
+) -> Path:
+    """Writes a PNG of rates as horizontal bars with intervals, each named, a colour a group.
+
+    Where groups have other bars each, for which `grouped_bars` would leave gaps.
+
+    Args:
+      path: where to write.
+      groups: name of the group -> name of the bar -> `Bar`.
+      axis: what the rates are of.
+
+    Raises:
+      ValueError: a group without bars, or no group.
+    """
+    if not groups or not all(groups.values()):
+        raise ValueError(f"{path}: a group without bars, or none; nothing to draw")
+    height = 0.24 * sum(map(len, groups.values())) + 0.3 * len(groups) + 0.5
+    figure = Figure(figsize=(7.0, height), dpi=120, layout="constrained")
+    panels = figure.subplots(
+        len(groups),
+        sharex=True,
+        squeeze=False,
+        height_ratios=[len(b) + 0.6 for b in groups.values()],
+    )[:, 0]
+    for index, (panel, (group, bars)) in enumerate(zip(panels, groups.items(), strict=True)):
+        y = np.arange(len(bars))
+        rate, low, high = np.asarray(list(bars.values())).T
+        panel.barh(y, rate, 0.75, color=COLOURS[index % len(COLOURS)])
+        lengths = np.maximum([rate - low, high - rate], 0.0)
+        panel.errorbar(rate, y, xerr=lengths, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+        panel.set_yticks(y, list(bars))
+        panel.set_ylim(len(bars) - 0.4, -0.6)  # the first at the top
+        panel.set_xlim(0.0, 1.03)
+        panel.set_xticks(FIFTHS, [f"{share:.0%}" for share in FIFTHS])
+        panel.set_title(group, fontsize=8, loc="left")
+        panel.tick_params(labelsize=8)
+        panel.grid(axis="x", alpha=0.3)
+        panel.set_axisbelow(True)
+    panels[-1].set_xlabel(axis, fontsize=8)
     return save_figure(path, figure)
 
 
@@ -208,7 +253,7 @@ def _whiskers(panel, x: Sequence[float], bars: Sequence[Bar]) -> None:
 
 def _rates(panel, axis: str) -> None:
     panel.set_ylim(0.0, 1.03)
-    panel.set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
+    panel.set_yticks(FIFTHS, [f"{share:.0%}" for share in FIFTHS])
     panel.set_ylabel(axis, fontsize=8)
     panel.tick_params(labelsize=8)
     panel.grid(axis="y", alpha=0.3)

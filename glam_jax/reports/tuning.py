@@ -31,7 +31,8 @@ def tuning(found: dict) -> Report:
                 lines.append((names.method(method), names.variant(variant), *policy_texts(here)))
                 keys = {"table": "success", "task": task, "method": method, "variant": variant}
                 rows.append(keys | rates.pooled(here).row() | smoothness(here))
-                bars.setdefault(variant, {})[method] = rates.pooled(here).bar
+                own = bars.setdefault(names.method(method), {})
+                own[names.variant(variant)] = rates.pooled(here).bar
             if method not in BASELINES or not settings:
                 continue
             variant, best = max(settings.items(), key=lambda item: rates.pooled(item[1]).value)
@@ -45,7 +46,7 @@ def tuning(found: dict) -> Report:
             columns = ("GLAM-O minus the best of", *rates.DIFFERENCE_COLUMNS)
             tables.append(Table(f"Differences of success on {names.task(task)}", columns, gaps))
         if bars:
-            pictures.append(_picture(task, found["methods"], bars))
+            pictures.append(_picture(task, bars))
     return Report("Tuning of every method", [NOTE], tables, pictures, rows)
 
 
@@ -55,14 +56,6 @@ def by_setting(cells: list[dict]) -> dict[str, list[dict]]:
     return {variant: select(cells, variant=variant) for variant in variants}
 
 
-def _picture(task: str, methods: list[str], bars: dict[str, dict[str, tuple]]) -> Picture:
-    series = {
-        names.variant(variant): [found.get(method) for method in methods]
-        for variant, found in bars.items()
-    }
-
-    def draw(path):
-        return charts.grouped_bars(path, [names.method(m) for m in methods], series, {}, "")
-
+def _picture(task: str, bars: dict[str, dict[str, tuple]]) -> Picture:
     caption = f"Settings of each method on {names.task(task)}, 95% Wilson intervals"
-    return Picture(f"success_{task}", caption, draw)
+    return Picture(f"success_{task}", caption, lambda path: charts.named_bars(path, bars))
