@@ -44,7 +44,8 @@ def scaling(found: dict) -> Report:
         lines = _kinds(task, points, rows)
         if lines:
             columns = ("episodes", *rates.DIFFERENCE_COLUMNS, "each in the other's interval")
-            tables.append(Table("GLAM-O: target + auxiliary minus target alone", columns, lines))
+            title = f"GLAM-O on {names.task(task)}: target + auxiliary minus target alone"
+            tables.append(Table(title, columns, lines))
         pictures += _pictures(task, points) + joint_pictures(_largest(points))
     note = (
         "All GLAM-O policies of a training seed use the one world model pretrained on the largest "
