@@ -272,6 +272,7 @@ def _audit() -> ConfigDict:
     audit.inside_range = 0.8  # least share of the source's z where the decoder was trained
     audit.forward_pose = 0.5  # most, forward error over copy baseline, end-effector pose
     audit.forward_visual = 1.0  # most, the same of the visual feature
+    audit.visual_against_target = 1.15  # most, that of the source over that of the target
     audit.replay_lower = 0.5  # least, lower 95% Wilson bound of replay success
     audit.range_quantile = 0.99  # of the decoder's training latents, that bounds its range
     audit.permutations = 999  # of whole episodes, for the p value

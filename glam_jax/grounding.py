@@ -9,10 +9,12 @@ they always do, a good source included: it is reported, and gates nothing. What 
 of effects, which more episodes only measure more sharply: the energy coefficient of the two
 sets of latents, the area under the ROC of a classifier that tells them apart, the share of
 latents that the action decoder knows, and how much of the change from frame to frame the forward
-model explains. Latents of two good sources may still differ, because their demonstrators move
-differently; so these thresholds are wide, and the narrow question, whether the decoded actions do
-the task, is left to replay. There the gate is on the lower bound of the interval: few episodes
-are no reason to trust a source.
+model explains. That of pictures is held against the target's own as well: alone it says first how
+good the world model is, and a good one predicts even mirrored pictures better than a copy does.
+Latents of two good sources may still differ, because their demonstrators move differently; so
+these thresholds are wide, and the narrow question, whether the decoded actions do the task, is
+left to replay. There the gate is on the lower bound of the interval: few episodes are no reason to
+trust a source.
 """
 
 import dataclasses
@@ -171,12 +173,25 @@ def gates(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
         of_both("inside_range", "share of the source's latents in the decoder's range", True),
         of_both("forward_pose", "forward error over copy baseline, end-effector pose", False),
         of_both("forward_visual", "forward error over copy baseline, visual feature", False),
+        gate(
+            "visual_against_target",
+            "the same, over the target's own",
+            np.divide(*evidence.forward_visual) if evidence.forward_visual[1] else math.nan,
+            False,
+            _what_pictures_tell(evidence.forward_visual[1]),
+        ),
     ]
     if replay is not None:
         rate = "{successes}/{trials} on {robot}, {wilson_low:.0%} to {wilson_high:.0%}"
         asks = "replay success of decoded actions, lower end of its 95% interval"
         found.append(gate("replay_lower", asks, replay["wilson_low"], True, rate.format(**replay)))
     return found
+
+
+def _what_pictures_tell(of_target: float) -> str:
+    if of_target > 0.9:
+        return "tells little: of the target's pictures, too, this world model predicts hardly more"
+    return "1 is as good as of the target; a mirrored camera lies above"
 
 
 def _per_episode(rows: np.ndarray, store: Store) -> list[np.ndarray]:

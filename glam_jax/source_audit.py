@@ -82,8 +82,11 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
 
 
 def thresholds(config: ConfigDict) -> ConfigDict:
-    """A run's `config.audit`; the defaults for a run that was made before it had one."""
-    return config.audit if "audit" in config else configs.make(config.task).audit
+    """A run's `config.audit`; the defaults of what a run was made before it had."""
+    made = configs.make(config.task).audit
+    if "audit" in config:
+        made.update(config.audit)
+    return made
 
 
 def source_episodes(

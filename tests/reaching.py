@@ -11,14 +11,16 @@ LOW, HIGH = 0.2, 0.6  # metres that a camera sees, from one edge to the other
 DOT = 4.0  # deviation of the dot's brightness, pixels: soft, so that small networks learn it
 
 
-def episode(layout: schema.Layout, seed: int) -> schema.Episode:
+def episode(layout: schema.Layout, seed: int, swings: bool = False) -> schema.Episode:
     """A straight reach that slows down towards its goal; actions are the next position, as joints.
 
-    The front camera sees x and y, the one overhead y and z. The same seed is the same reach.
+    The front camera sees x and y, the one overhead y and z. The same seed is the same reach. One
+    that `swings` is of another task: to the goal and back, faster, again and again.
     """
     rng = np.random.default_rng(seed)
     start, goal = rng.uniform(LOW, HIGH, (2, 3))
-    way = 1.0 - np.exp(-np.arange(LENGTH + 1) / 6.0)
+    time = np.arange(LENGTH + 1)
+    way = 0.5 - 0.5 * np.cos(time) if swings else 1.0 - np.exp(-time / 6.0)
     position = (start + way[:, None] * (goal - start)).astype(np.float32)
     here, following = position[:-1], position[1:]
     steps = {

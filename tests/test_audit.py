@@ -1,5 +1,6 @@
 """The grounding audit: a good source passes, one that is broken on purpose does not."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -53,10 +54,13 @@ def evidence(trained):
     model, target = trained
     heldout = episodes(reaching.TARGET, 12, 900)
     source = episodes(reaching.AUXILIARY, 12, 950)
-    changes = {"": lambda episode: episode, **BREAKAGES}
+    sources = {name: list(map(change, source)) for name, change in BREAKAGES.items()}
+    sources["another task"] = [
+        reaching.episode(reaching.AUXILIARY, 950 + i, True) for i in range(12)
+    ]
     return {
-        name: grounding.measure(model, target, heldout, list(map(change, source)), SETTINGS)
-        for name, change in changes.items()
+        name: grounding.measure(model, target, heldout, shown, SETTINGS)
+        for name, shown in {"": source, **sources}.items()
     }
 
 
@@ -73,6 +77,7 @@ def test_the_good_source_passes(audited):
     assert {name: gate.passed for name, gate in audited[""].items()} == {
         "decoded_error_mm": True, "latent_distance": True, "classifier_auc": True,
         "inside_range": True, "forward_pose": True, "forward_visual": True,
+        "visual_against_target": True,
     }  # fmt: skip
 
 
@@ -85,7 +90,27 @@ def test_shuffled_frames_fail(audited):
 
 
 def test_mirrored_pictures_fail(audited):
-    assert not audited["mirrored"]["forward_visual"].passed
+    for name in ("forward_visual", "visual_against_target"):
+        assert not audited["mirrored"][name].passed
+
+
+def test_mirrored_pictures_fail_by_a_world_model_that_predicts_them_better_than_a_copy(evidence):
+    good = evidence[""]  # ratios as a run of lifting at the quick scale had them (docs/audit.md)
+    for source, passes in ((0.484, True), (0.666, False), (float("nan"), False)):
+        found = dataclasses.replace(good, forward_visual=(source, 0.484))
+        gates = {gate.name: gate.passed for gate in grounding.gates(found, SETTINGS)}
+        assert gates["visual_against_target"] == passes
+    for target, word in ((0.484, "mirrored camera"), (0.99, "tells little")):
+        found = dataclasses.replace(good, forward_visual=(target, target))
+        (gate,) = (g for g in grounding.gates(found, SETTINGS) if g.name == "visual_against_target")
+        assert gate.passed and word in gate.note
+    still = dataclasses.replace(good, forward_visual=(0.5, 0.0))
+    assert not all(gate.passed for gate in grounding.gates(still, SETTINGS))
+
+
+def test_another_task_fails(audited):
+    failed = {name for name, gate in audited["another task"].items() if not gate.passed}
+    assert failed >= {"inside_range"}, audited["another task"]
 
 
 def test_what_is_measured_of_the_target_does_not_depend_on_the_source(audited):
@@ -178,6 +203,10 @@ def test_a_run_from_before_the_audit_gets_the_default_thresholds():
     with made.unlocked():
         made.audit.inside_range = 0.5
     assert source_audit.thresholds(made).inside_range == 0.5
+    with made.unlocked():
+        del made.audit.visual_against_target
+    assert source_audit.thresholds(made).inside_range == 0.5
+    assert source_audit.thresholds(made).visual_against_target == SETTINGS.visual_against_target
     with made.unlocked():
         del made.audit
     assert source_audit.thresholds(made) == SETTINGS
