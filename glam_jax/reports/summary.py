@@ -20,8 +20,8 @@ POLICY_KEYS = (
     "successes", "trials", "first_seed", "outcomes", "jerk_smoothness", "fft_smoothness",
     "clipped_share",
 )  # fmt: skip
-# Methods whose joint trajectories are kept, of the first training seed: what the paper draws.
-JOINTS_OF = ("glam_o", "mip")
+# Studies and methods whose joint trajectories are kept, of the first training seed: what is drawn.
+JOINTS_IN, JOINTS_OF = ("main_table", "scaling"), ("glam_o", "mip")
 PACKAGES = ("jax", "mujoco", "mujoco-mjx")  # whose versions can change a result
 
 
@@ -45,7 +45,8 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
     runs = pathlib.Path(folder) / "cells"
     found, missing, cells = [], [], grid.expand(study)
     for cell in cells:
-        made = record(cell, runs / cell.name, cell.seed == study.seeds[0])
+        drawn = study.name in JOINTS_IN and cell.seed == study.seeds[0]
+        made = record(cell, runs / cell.name, drawn)
         found.append(made) if made else missing.append(cell.name)
     return {
         "format": FORMAT,
