@@ -129,10 +129,8 @@ def named_bars(
     )[:, 0]
     for index, (panel, (group, bars)) in enumerate(zip(panels, groups.items(), strict=True)):
         y = np.arange(len(bars))
-        rate, low, high = np.asarray(list(bars.values())).T
-        panel.barh(y, rate, 0.75, color=COLOURS[index % len(COLOURS)])
-        lengths = np.maximum([rate - low, high - rate], 0.0)
-        panel.errorbar(rate, y, xerr=lengths, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+        panel.barh(y, [b[0] for b in bars.values()], 0.75, color=COLOURS[index % len(COLOURS)])
+        _whiskers(panel, y, list(bars.values()), lying=True)
         panel.set_yticks(y, list(bars))
         panel.set_ylim(len(bars) - 0.4, -0.6)  # the first at the top
         panel.set_xlim(0.0, 1.03)
@@ -244,11 +242,17 @@ def _curve(path, panel, label: str, curve: Curve, colour: str):
     return line
 
 
-def _whiskers(panel, x: Sequence[float], bars: Sequence[Bar]) -> None:
+def _whiskers(panel, at: Sequence[float], bars: Sequence[Bar], lying: bool = False) -> None:
+    """Intervals of bars that stand, or lie, at places on the other axis."""
     if bars:
         value, low, high = np.asarray(bars).T
         lengths = np.maximum([value - low, high - value], 0.0)
-        panel.errorbar(x, value, lengths, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+        place = (
+            {"x": value, "y": at, "xerr": lengths}
+            if lying
+            else {"x": at, "y": value, "yerr": lengths}
+        )
+        panel.errorbar(**place, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
 
 
 def _rates(panel, axis: str) -> None:
