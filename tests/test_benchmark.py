@@ -238,7 +238,13 @@ def test_names_of_cases_are_unique():
 
 # --- Comparing --------------------------------------------------------------------------
 
-HERE = {"processor": "one", "cores": 2, "device": "cpu (cpu)", "devices": 1}
+HERE = {
+    "processor": "one",
+    "cores": 2,
+    "device": "cpu (cpu)",
+    "devices": 1,
+    "huge_pages": False,
+}
 CEILINGS = Ceilings({"float32": 100.0, "bfloat16": 200.0}, 10.0)
 
 
@@ -288,6 +294,27 @@ def test_another_machine_is_warned_of():
     assert machine.differences(HERE, HERE) == []
 
 
+def test_what_an_older_file_does_not_say_is_no_difference():
+    assert machine.differences({"cores": 2}, HERE) == []
+    pages = {**HERE, "huge_pages": True}
+    assert machine.differences(HERE, pages) == ["huge_pages: False there, True here"]
+
+
+@pytest.mark.parametrize(
+    ("tunables", "enabled", "found"),
+    [
+        ("", "[always] madvise never", True),
+        ("", "always [madvise] never", False),
+        ("glibc.malloc.check=1:glibc.malloc.hugetlb=1", "always [madvise] never", True),
+        ("glibc.malloc.hugetlb=1", "always madvise [never]", False),
+        ("glibc.malloc.hugetlb=0", "always [madvise] never", False),
+        ("glibc.malloc.hugetlb=1", "", False),  # not Linux
+    ],
+)
+def test_huge_pages(tunables, enabled, found):
+    assert machine.huge_pages(tunables, enabled) is found
+
+
 def test_nothing_in_common_is_an_error():
     with pytest.raises(BenchmarkError, match="nothing to compare"):
         comparison.compare(results(render_a=1.0), results(render_b=1.0), 0.3)
@@ -305,7 +332,8 @@ def test_a_failed_case_is_shown_and_not_compared():
         "reference": "a product",
         "machine": {**HERE, "python": "3", "packages": {}},
     }
-    assert "| render/b | out of memory |" in page.markdown({**new, **about})
+    text = page.markdown({**new, **about})
+    assert "| render/b | out of memory |" in text and "huge pages off" in text
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-# A repeat lasts at least this long, s: what is quicker is called several times in a row.
-LEAST_S = 0.05
+# A repeat lasts at least this long, s: what is quicker is called several times in a row, and what
+# the one before left behind, such as threads that still spin, weighs little.
+LEAST_S = 0.5
 MOST_CALLS = 200
 # Repeats below which there are no quartiles worth the name; a time limit does not go below it.
 LEAST_REPEATS = 3
