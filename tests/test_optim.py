@@ -83,8 +83,10 @@ def test_matrices_with_their_own_rate_take_orthogonal_steps(params):
     np.testing.assert_allclose(updates["dense"]["bias"], -0.01 * (0.9 / 1.9 + 1.0), rtol=1e-3)
 
 
-def test_matrices_together_move_as_one_by_one():
+@pytest.mark.parametrize("most", [1, optim.STACKED_ON_CPU])
+def test_matrices_together_move_as_one_by_one(monkeypatch, most):
     """Stacked by shape, wide and tall, Muon's updates and state are optax's of each matrix."""
+    monkeypatch.setattr(optim, "STACKED_ON_CPU", most)
     rng = np.random.default_rng(0)
 
     def draw():

@@ -1,6 +1,6 @@
 """Layers shared by every model: residual MLPs, the image encoder and the image decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -48,6 +48,32 @@ class MLP(nn.Module):
         return nn.Dense(self.features)(x)
 
 
+# On a CPU, images are worked on in chunks of so many, at most so many chunks, for a program must be
+# compiled for each: what one layer leaves for the next stays in the processor's cache. An
+# accelerator has its own way of cutting work into pieces, and wants much of it at once.
+MOST_CHUNKS = 16
+# XLA's CPU backend copies both operands of a kernel's gradient into another layout, slowly where
+# the copies leave the cache, and computes one gradient on one core.
+GRADIENT_CHUNK, MOST_GRADIENTS = 32, 4
+
+
+def chunks(count: int, size: int, most: int = MOST_CHUNKS) -> list[slice]:
+    """Consecutive slices of `count` rows: of `size` rows, or of more where they would be too many.
+
+    Everything in one where the device is no CPU.
+    """
+    if jax.default_backend() != "cpu":
+        return [slice(0, count)]
+    size = max(size, -(-count // most))
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def in_chunks(function: Callable[[jax.Array], jax.Array], x: jax.Array, size: int) -> jax.Array:
+    """function(x), whose rows do not depend on each other, `size` rows at a time on a CPU."""
+    parts = [function(x[rows]) for rows in chunks(len(x), size)]
+    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+
+
 # Convolutions that halve and double the image, kernel 4, stride 2, padding 1. They are each
 # other's transpose, with a kernel of shape (4, 4, C of the large image, D of the small one).
 # The forward passes are plain convolutions, and so are the gradients to kernels, which XLA's CPU
@@ -86,7 +112,12 @@ def _kernel_gradient(large_BxHxWxC: jax.Array, small: jax.Array) -> jax.Array:
     """XLA's own: `_halve` is linear in the kernel, so that its transpose is the gradient."""
     shape = (4, 4, large_BxHxWxC.shape[-1], small.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, large_BxHxWxC.dtype)
-    return jax.linear_transpose(lambda kernel: _halve(large_BxHxWxC, kernel), kernel)(small)[0]
+
+    def gradient(large: jax.Array, small: jax.Array) -> jax.Array:
+        return jax.linear_transpose(lambda kernel: _halve(large, kernel), kernel)(small)[0]
+
+    found = chunks(len(small), GRADIENT_CHUNK, MOST_GRADIENTS)
+    return sum(gradient(large_BxHxWxC[rows], small[rows]) for rows in found)
 
 
 @jax.custom_vjp

@@ -7,12 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.layers import HalvingConv, patches
+from glam_jax.models.layers import HalvingConv, in_chunks, patches
 from glam_jax.models.vit import DinoV2
 
 CONV, DINOV2 = "conv", "dinov2"
 ENCODERS = (CONV, DINOV2)
 DTYPES = ("float32", "bfloat16")
+# Images in a chunk of a view's; see `layers.in_chunks`.
+ENCODED_AT_ONCE = 32
 # Cells a side of the grids of `random_shading`.
 SHADES = (2, 4, 8)
 # Of each position in a centre of mass. With 1e-4, gradients of nearly silent channels were so large
@@ -86,7 +88,10 @@ class TwoViewEncoder(nn.Module):
     @nn.compact
     def __call__(self, image_BxVxHxWx3: jax.Array) -> jax.Array:
         images = resize_views(image_BxVxHxWx3, self.view_size)
-        views = [self.view(f"view_{v}")(images[:, v]) for v in range(images.shape[1])]
+        views = [
+            in_chunks(self.view(f"view_{v}"), images[:, v], ENCODED_AT_ONCE)
+            for v in range(images.shape[1])
+        ]
         x = nn.Dense(self.hidden)(jnp.concatenate(views, axis=-1))
         x = nn.Dense(self.out)(nn.gelu(nn.LayerNorm()(x)))
         return nn.LayerNorm()(x)

@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.layers import ConvDecoder, ConvEncoder
+from glam_jax.models.layers import ConvDecoder, ConvEncoder, in_chunks
 from glam_jax.models.modules import ActionDecoder, ForwardModel
 
 MODALITIES = ("rgb", "mask")
+# Images in a chunk of the encoder's; see `layers.in_chunks`.
+ENCODED_AT_ONCE = 128
 
 
 class LatentActionModel(nn.Module, kw_only=True):
@@ -78,7 +80,7 @@ class LatentActionModel(nn.Module, kw_only=True):
         """uint8 images (both views on channels) -> visual features y (B, T, Y)."""
         b, t = image_BxTxHxWxC.shape[:2]
         pixels = self.pixels(image_BxTxHxWxC).reshape(b * t, *image_BxTxHxWxC.shape[2:])
-        return self.encoder(pixels).reshape(b, t, self.visual)
+        return in_chunks(self.encoder, pixels, ENCODED_AT_ONCE).reshape(b, t, self.visual)
 
     def pixels(self, image: jax.Array) -> jax.Array:
         """uint8 -> float32 in [0, 1]."""

@@ -1,5 +1,6 @@
 """The optimizer, the train state, and the moving average of parameters used at evaluation."""
 
+import collections
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ UNDECAYED = ("bias", "scale")
 # Iterations that orthogonalise Muon's momentum, most of its cost on CPU. Three, from AOL's
 # better start, did as well as the usual five (docs/lifting.md).
 NEWTON_SCHULZ_STEPS = 3
+# Matrices of one shape that a CPU orthogonalises together: few enough for its cache.
+STACKED_ON_CPU = 8
 
 
 @struct.dataclass
@@ -120,23 +123,30 @@ def _by_shape(momentum: optax.GradientTransformation) -> optax.GradientTransform
     """`scale_by_muon` on stacks (N, inputs, outputs) of all matrices of one shape.
 
     On an accelerator a matrix is small work: forty of one shape are one operation instead of forty.
-    The state is kept matrix by matrix, as the parameters are.
+    A CPU takes them `STACKED_ON_CPU` at a time. The state is kept matrix by matrix, as the
+    parameters are.
     """
 
     def update(updates, state, params=None):
         leaves, structure = jax.tree.flatten(updates)
-        alike = {}
+        alike = collections.defaultdict(list)
         for index, leaf in enumerate(leaves):
-            alike.setdefault(leaf.shape, []).append(index)
+            alike[leaf.shape].append(index)
+        most = STACKED_ON_CPU if jax.default_backend() == "cpu" else len(leaves)
+        together = [
+            indices[start : start + most]
+            for indices in alike.values()
+            for start in range(0, len(indices), most)
+        ]
 
         def stack(tree):
             matrices = structure.flatten_up_to(tree)
-            return [jnp.stack([matrices[i] for i in indices]) for indices in alike.values()]
+            return [jnp.stack([matrices[i] for i in indices]) for indices in together]
 
         def unstack(stacks):
             matrices = {
                 index: matrix
-                for indices, stack in zip(alike.values(), stacks, strict=True)
+                for indices, stack in zip(together, stacks, strict=True)
                 for index, matrix in zip(indices, stack, strict=True)
             }
             return structure.unflatten([matrices[index] for index in range(len(leaves))])
