@@ -1,5 +1,7 @@
 """Layers shared by every model: residual MLPs, the image encoder and the image decoder."""
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -117,7 +119,9 @@ def _kernel_gradient(large_BxHxWxC: jax.Array, small: jax.Array) -> jax.Array:
         return jax.linear_transpose(lambda kernel: _halve(large, kernel), kernel)(small)[0]
 
     found = chunks(len(small), GRADIENT_CHUNK, MOST_GRADIENTS)
-    return sum(gradient(large_BxHxWxC[rows], small[rows]) for rows in found)
+    return functools.reduce(
+        operator.add, [gradient(large_BxHxWxC[rows], small[rows]) for rows in found]
+    )
 
 
 @jax.custom_vjp
