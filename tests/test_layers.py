@@ -54,7 +54,8 @@ def test_doubling_convolution_equals_laxs_forward_and_backward(image):
 
 
 @pytest.mark.parametrize(
-    ("count", "size", "sizes"), [(3, 4, [3]), (9, 4, [4, 4, 1]), (10, 1, [4, 4, 2]), (1, 1, [1])]
+    ("count", "size", "sizes"),
+    [(3, 4, [3]), (9, 4, [4, 4, 1]), (10, 1, [4, 4, 2]), (1, 1, [1]), (0, 4, [0])],
 )
 def test_chunks_hold_every_row_once_and_are_not_too_many(count, size, sizes):
     rows = np.arange(count)

@@ -67,7 +67,7 @@ def chunks(count: int, size: int, most: int = MOST_CHUNKS) -> list[slice]:
     if jax.default_backend() != "cpu":
         return [slice(0, count)]
     size = max(size, -(-count // most))
-    return [slice(start, start + size) for start in range(0, count, size)]
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def in_chunks(function: Callable[[jax.Array], jax.Array], x: jax.Array, size: int) -> jax.Array:
