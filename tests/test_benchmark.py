@@ -1,6 +1,7 @@
 """The benchmark: how it times, counts and compares. No test asks how fast anything is."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,31 @@ def test_native_worlds_are_those_of_mujoco():
         np.testing.assert_allclose(found[world], data.qpos, atol=1e-9)
     with pytest.raises(ValueError, match="qpos: found shape"):
         NativeWorlds(env, qpos[:, 1:])
+
+
+ASK_TWICE = """
+import types, mujoco
+from glam_jax.sim.native import NativePictures
+scene = types.SimpleNamespace(mj_model=mujoco.MjModel.from_xml_string("<mujoco/>"))
+for _ in range(2):
+    try:
+        NativePictures(scene, 8)
+        print("drawn")
+    except RuntimeError as error:
+        print("no OpenGL" if "no OpenGL" in str(error) else error)
+"""
+
+
+def test_opengl_that_is_missing_is_missing_again():
+    """MuJoCo itself aborts a process that asks for a context a second time."""
+    without = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_TWICE], env=without | {"MUJOCO_GL": "glfw"}, cwd=ROOT,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split("\n")[:2]
+    assert first == second and first in ("drawn", "no OpenGL")
 
 
 # --- Sizes and groups -------------------------------------------------------------------

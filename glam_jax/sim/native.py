@@ -63,6 +63,9 @@ def _state(model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
 class NativePictures:
     """Pictures of an environment's worlds by `mujoco.Renderer`, one after the other."""
 
+    # Why this process has no OpenGL, once that is known: to ask MuJoCo again aborts it.
+    _no_opengl = ""
+
     def __init__(self, env: Env, pixels: int, antialiased: bool = True):
         """Opens an OpenGL context, of the kind that the variable MUJOCO_GL names.
 
@@ -75,13 +78,16 @@ class NativePictures:
         Raises:
           RuntimeError: there is no OpenGL to draw with.
         """
+        if self._no_opengl:
+            raise RuntimeError(self._no_opengl)
         self._model, samples = env.mj_model, env.mj_model.vis.quality.offsamples
         self._data = mujoco.MjData(self._model)
         try:
             self._model.vis.quality.offsamples = samples if antialiased else 0
             self._renderer = mujoco.Renderer(self._model, pixels, pixels)
         except Exception as error:  # whatever the library under it raises
-            raise RuntimeError(f"mujoco.Renderer found no OpenGL ({error})") from error
+            NativePictures._no_opengl = f"mujoco.Renderer found no OpenGL ({error})"
+            raise RuntimeError(self._no_opengl) from error
         finally:
             self._model.vis.quality.offsamples = samples
         for flag in ("SHADOW", "REFLECTION", "SKYBOX", "HAZE"):
