@@ -1,5 +1,8 @@
 """Videos: what each frame shows, and that the file is whole."""
 
+import subprocess
+import sys
+
 import imageio.v3 as imageio
 import jax
 import numpy as np
@@ -119,3 +122,8 @@ def test_bad_input_is_refused(tmp_path, env, result):
     with pytest.raises(ValueError, match="was not filmed"):
         video.comparison_figure(tmp_path / "x.png", env, fake_episode(env.layout, 5), unfilmed)
     assert not list(tmp_path.iterdir())
+
+
+def test_only_films_need_ffmpeg():
+    code = "import sys; sys.modules['imageio_ffmpeg'] = None; import glam_jax.experiment"
+    subprocess.run([sys.executable, "-c", code], check=True)

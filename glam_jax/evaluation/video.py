@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import imageio_ffmpeg
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -174,6 +173,8 @@ def _encode(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
     size = f"{first.shape[1]}x{first.shape[0]}"
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", str(rate), "-i", "-"]
     target = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    import imageio_ffmpeg  # a large program, which training without films does without
+
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *source, *target]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
         # A broken pipe means that ffmpeg has ended early; its own words say why.
