@@ -26,15 +26,34 @@ def assert_same_gradients(ours, laxs, *arguments):
     )
 
 
+def halved(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
 def test_halving_convolution_equals_laxs_forward_and_backward(image):
     kernel = jax.random.normal(jax.random.key(1), (4, 4, 3, 5))
+    assert_same_gradients(layers.halving_conv, halved, image, kernel)
 
-    def native(x, kernel):
-        return jax.lax.conv_general_dilated(
-            x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
 
-    assert_same_gradients(layers.halving_conv, native, image, kernel)
+# Blocks of 2 x 8, 4, 2 and 2 pixels: as wide as 16 channels allow and the width divides.
+@pytest.mark.parametrize("shape", [(8, 16, 1), (2, 4, 2), (4, 6, 2), (6, 10, 4)])
+def test_halving_by_blocks_equals_laxs(shape):
+    image = jax.random.normal(jax.random.key(0), (2, *shape))
+    kernel = jax.random.normal(jax.random.key(1), (4, 4, shape[-1], 8))
+    assert_same_gradients(layers.halving_conv, halved, image, kernel)
+
+
+def test_only_a_cpu_halves_few_channels_by_blocks(monkeypatch):
+    def strides(channels, features):
+        shapes = (1, 8, 8, channels), (4, 4, channels, features)
+        traced = jax.make_jaxpr(layers.halving_conv)(*map(jnp.zeros, shapes))
+        return "window_strides=(2, 2)" in str(traced)
+
+    assert not strides(2, 8) and strides(5, 8) and strides(2, 9)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert strides(2, 7)  # of other shapes, for what was traced before is kept
 
 
 def test_doubling_convolution_equals_laxs_forward_and_backward(image):
@@ -82,9 +101,10 @@ def test_an_encoder_in_chunks_is_the_same():
 
 
 def test_patches_keep_their_pixels_together():
-    image = jnp.arange(4 * 4 * 2).reshape(1, 4, 4, 2)
+    image = jnp.arange(4 * 6 * 3).reshape(1, 4, 6, 3)
     out = layers.patches(image, 2)
-    np.testing.assert_array_equal(out[0, 1, 0], image[0, 2:4, 0:2].reshape(-1))
+    assert out.shape == (1, 2, 3, 12)
+    np.testing.assert_array_equal(out[0, 1, 2], image[0, 2:4, 4:6].reshape(-1))
 
 
 def test_image_encoder_halves_four_times_and_decoder_restores_the_size():

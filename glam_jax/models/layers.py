@@ -1,12 +1,14 @@
 """Layers shared by every model: residual MLPs, the image encoder and the image decoder."""
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class ResMLP(nn.Module):
@@ -85,10 +87,47 @@ def in_chunks(function: Callable[[jax.Array], jax.Array], x: jax.Array, size: in
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def _halve(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
+def _strided(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
     return jax.lax.conv_general_dilated(
         x_BxHxWxC, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
     )
+
+
+# Where a CPU halves by blocks: images of so few channels, and kernels of so few features.
+FEW_CHANNELS, FEW_FEATURES = 4, 8
+BLOCK_CHANNELS = 16
+
+
+def _halve(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
+    c, features = kernel.shape[2:]
+    narrow = c <= FEW_CHANNELS and features <= FEW_FEATURES
+    if jax.default_backend() == "cpu" and narrow:
+        return _halve_in_blocks(x_BxHxWxC, kernel)
+    return _strided(x_BxHxWxC, kernel)
+
+
+def _halve_in_blocks(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The strided convolution as a 2 x 2 one over blocks of 2 x 2M pixels, of 4 M C channels, to
+    the M D values that lie in a block: XLA's CPU backend takes several times as long for a few
+    channels as for sixteen, though half of these taps are zeros.
+    """
+    b, h, w, c = x_BxHxWxC.shape
+    side = 2 * max(1, math.gcd(w // 2, BLOCK_CHANNELS // (4 * c)))  # 2 M
+    columns = w // side + 1
+    padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 1), (1, side - 1), (0, 0)))
+    blocks = padded.reshape(b, h // 2 + 1, 2, columns, side * c).transpose(0, 1, 3, 2, 4)
+    # [p, q, m]: whether column p of two blocks is under tap q of output m.
+    under = np.arange(2 * side)[:, None, None] == np.arange(4)[:, None] + np.arange(0, side, 2)
+    taps = jnp.einsum("rqcd,pqm->rpcmd", kernel, under.astype(kernel.dtype))
+    taps = taps.reshape(2, 2, 2, side * c, -1).transpose(0, 2, 1, 3, 4)
+    out = jax.lax.conv_general_dilated(
+        blocks.reshape(b, h // 2 + 1, columns, 2 * side * c),
+        taps.reshape(2, 2, 2 * side * c, -1),
+        (1, 1),
+        "VALID",
+        dimension_numbers=_LAYOUT,
+    )
+    return out.reshape(b, h // 2, w // 2, -1)
 
 
 def _double(x_BxHxWxD: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -111,12 +150,12 @@ def _double(x_BxHxWxD: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _kernel_gradient(large_BxHxWxC: jax.Array, small: jax.Array) -> jax.Array:
-    """XLA's own: `_halve` is linear in the kernel, so that its transpose is the gradient."""
+    """XLA's own: `_strided` is linear in the kernel, so that its transpose is the gradient."""
     shape = (4, 4, large_BxHxWxC.shape[-1], small.shape[-1])
     kernel = jax.ShapeDtypeStruct(shape, large_BxHxWxC.dtype)
 
     def gradient(large: jax.Array, small: jax.Array) -> jax.Array:
-        return jax.linear_transpose(lambda kernel: _halve(large, kernel), kernel)(small)[0]
+        return jax.linear_transpose(lambda kernel: _strided(large, kernel), kernel)(small)[0]
 
     found = chunks(len(small), GRADIENT_CHUNK, MOST_GRADIENTS)
     return functools.reduce(
@@ -223,7 +262,9 @@ def patches(image_BxHxWxC: jax.Array, size: int) -> jax.Array:
     """Non-overlapping patches, flattened: (B, H, W, C) -> (B, H/size, W/size, size^2 C)."""
     b, h, w, c = image_BxHxWxC.shape
     split = image_BxHxWxC.reshape(b, h // size, size, w // size, size * c)
-    return split.transpose(0, 1, 3, 2, 4).reshape(b, h // size, w // size, size * size * c)
+    # Row by row of the patches: XLA's CPU backend fuses what made the image into a transposition,
+    # which is then computed number by number.
+    return jnp.concatenate([split[:, :, row] for row in range(size)], axis=-1)
 
 
 def mish(x: jax.Array) -> jax.Array:
