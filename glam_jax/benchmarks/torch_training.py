@@ -157,7 +157,7 @@ class Pretrain(Stage):
             "proprio_step_scale": proprio["diff_std"] / proprio["std"],
             "action": normalized(batch["action"], self.stats["action"]) * target,
         }
-        return self.model.loss(seen, draws)
+        return self.model.loss(seen, draws, self._places[0])
 
 
 class Clone(Stage):

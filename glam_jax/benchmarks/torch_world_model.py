@@ -87,46 +87,57 @@ class Glam(nn.Module):
             "frame": torch.randint(transitions + 1, (runs,), device=device),
         }
 
-    def loss(self, batch: dict[str, Tensor], draws: dict[str, Tensor]) -> dict[str, Tensor]:
+    def loss(
+        self, batch: dict[str, Tensor], draws: dict[str, Tensor], target_rows: Tensor
+    ) -> dict[str, Tensor]:
         """Unreduced terms (B,) as `models.glam.Glam.loss`; `batch` is one of its batches."""
         image = batch["image"]
         b, t = image.shape[:2]
         pixels = image.flatten(0, 1).permute(0, 3, 1, 2).float()
         pixels = pixels if self.is_mask else pixels / 255.0
         y_BxTxY = self.encoder(pixels).view(b, t, -1)
-        y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
-        ee = batch["ee_pose"][:, :-1]
-        proprio, action = batch["proprio"][:, :-1], batch["action"][:, :-1]
+        y, step, ee = y_BxTxY[:, :-1], y_BxTxY.diff(dim=1), batch["ee_pose"][:, :-1]
+        ee_step, ee_scale = batch["ee_step"], batch["ee_step_scale"]
 
-        q_phi = self.idm(y, y_next - y, ee, batch["ee_step"])
-        q_eta = self.action_encoder(proprio, action)
-        z_phi, z_eta = sample(q_phi, draws["phi"]), sample(q_eta, draws["eta"])
-        step, proprio_scale = y_next - y, batch["proprio_step_scale"]
-        forward = self.forward_terms(y, ee, z_phi, step, batch)
-        target_forward = self.forward_terms(y, ee, z_eta, step, batch)
-        (proprio_step,) = self.proprio_forward(proprio, z_eta)
-        decoded = self.action_decoder["mlp"][0](z_eta)
+        q_phi = self.idm(y, step, ee, ee_step)
+        forward = self.forward_terms(y, ee, sample(q_phi, draws["phi"]), step, ee_step, ee_scale)
         terms = {
             "forward_y": forward[0],
             "forward_ee": forward[1],
             "kl_idm": kl_to_standard_normal(q_phi),
-            "target_forward_y": target_forward[0],
-            "target_forward_ee": target_forward[1],
-            "proprio": squared((proprio_step - batch["proprio_step"]) * proprio_scale),
-            "action": squared(decoded - action),
-            "kl_action_encoder": kl_to_standard_normal(q_eta),
-            "alignment": kl_divergence(q_phi, (q_eta[0].detach(), q_eta[1].detach())),
         }
         terms = {name: term.mean(1) for name, term in terms.items()}
+
+        by_row = [batch[name] for name in ("proprio", "proprio_step", "action")]
+        by_row += [y, step, ee, ee_step, *q_phi, draws["eta"]]
+        proprio, proprio_step, action, y, step, ee, ee_step, mean, log_variance, eta = (
+            x[target_rows] for x in by_row
+        )
+        proprio, action = proprio[:, :-1], action[:, :-1]
+        q_eta = self.action_encoder(proprio, action)
+        z_eta = sample(q_eta, eta)
+        forward = self.forward_terms(y, ee, z_eta, step, ee_step, ee_scale)
+        (predicted,) = self.proprio_forward(proprio, z_eta)
+        stopped = (q_eta[0].detach(), q_eta[1].detach())
+        of_target = {
+            "target_forward_y": forward[0],
+            "target_forward_ee": forward[1],
+            "proprio": squared((predicted - proprio_step) * batch["proprio_step_scale"]),
+            "action": squared(self.action_decoder["mlp"][0](z_eta) - action),
+            "kl_action_encoder": kl_to_standard_normal(q_eta),
+            "alignment": kl_divergence((mean, log_variance), stopped),
+        }
+        for name, term in of_target.items():
+            terms[name] = term.new_zeros(b).index_put((target_rows,), term.mean(1))
         seen = draws["row"], draws["frame"]
         error = self.image_error(y_BxTxY[seen], pixels.unflatten(0, (b, t))[seen])
         image_term = error.new_zeros(b).index_put((draws["row"],), error * self.rows_per_image)
         return {"image": image_term, **terms}
 
-    def forward_terms(self, y, ee, z, step, batch) -> tuple[Tensor, Tensor]:
+    def forward_terms(self, y, ee, z, step, ee_step, ee_scale) -> tuple[Tensor, Tensor]:
         """Squared errors of the forward model, of y and of the pose."""
         dy, dee = self.forward_model(y, ee, z)
-        return squared(dy - step), squared((dee - batch["ee_step"]) * batch["ee_step_scale"])
+        return squared(dy - step), squared((dee - ee_step) * ee_scale)
 
     def image_error(self, y: Tensor, pixels: Tensor) -> Tensor:
         """Reconstruction error summed over pixels."""

@@ -59,12 +59,13 @@ class Lapa(LatentActionModel, kw_only=True):
         """(B, T-1, Z) -> (B, T-1, m, Z / m)."""
         return z_BxTxZ.reshape(*z_BxTxZ.shape[:2], self.codes, -1)
 
-    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
         """Reconstruction of images and next states; see `LatentActionModel.loss`.
 
         The metric `code_share` (B, K) is the share of the row's m (T-1) parts that took each
         code.
         """
+        del target_rows  # all terms are of all rows
         key_code, key_image = jax.random.split(key)
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]

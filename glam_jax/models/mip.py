@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from glam_jax.models import draws
 from glam_jax.models.layers import mish
-from glam_jax.models.losses import masked_mean
+from glam_jax.models.losses import chosen, masked_mean, put_back
 from glam_jax.models.modules import ActionDecoder
 from glam_jax.models.vision import TwoViewEncoder, random_colours, random_shading, random_shift
 
@@ -158,13 +158,9 @@ class MipPolicy(nn.Module):
             "action": jnp.zeros(label.shape[0]),
         }
         if self.decodes:
-
-            def chosen(x):
-                return x.at[decoded_rows].get(mode="clip")
-
-            action, valid = chosen(batch["action"]), chosen(batch["valid"])
-            error = sum(
-                per_row(self.decode(chosen(guess)) - action, valid) for guess in (first, second)
+            action, valid, *guesses = (
+                chosen(x, decoded_rows) for x in (batch["action"], batch["valid"], first, second)
             )
-            terms["action"] = terms["action"].at[decoded_rows].set(error, mode="drop")
+            error = sum(per_row(self.decode(guess) - action, valid) for guess in guesses)
+            terms["action"] = put_back(error, decoded_rows, len(label))
         return terms, {}

@@ -65,11 +65,13 @@ class LatentActionModel(nn.Module, kw_only=True):
         self.forward_model = ForwardModel(self.forward_blocks, self.width)
 
     @abc.abstractmethod
-    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
         """Unreduced terms, each (B,), and metrics of one or more numbers a row, (B, ...).
 
         Vector terms are sums over dimensions and means over the window's transitions. `batch`
-        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count.
+        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count: what
+        counts on target rows alone is computed for `target_rows` alone, an index as of
+        `losses.target_indices`, and 0 on the others.
         """
 
     @abc.abstractmethod

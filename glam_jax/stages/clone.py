@@ -64,10 +64,7 @@ def make_loss(
 
     def loss(params, batch, key):
         seen, is_target = inputs.chunks(batch, stats), batch["is_target"]
-        # Target rows are evenly spread: a piece has its share of them, rounded up or down.
-        rows = len(is_target)
-        most = -(-rows * int(target_rows.sum()) // len(target_rows))
-        decoded = jnp.flatnonzero(is_target, size=most, fill_value=rows)
+        decoded = losses.target_indices(is_target, target_rows)
         terms, _ = apply(params, seen, key, decoded, method="loss")
         return losses.reduce_terms(terms, mip.TERM_ROWS, weights, is_target, share)
 
