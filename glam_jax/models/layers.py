@@ -109,7 +109,7 @@ def _halve(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
 def _halve_in_blocks(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
     """The strided convolution as a 2 x 2 one over blocks of 2 x 2M pixels, of 4 M C channels, to
     the M D values that lie in a block: XLA's CPU backend takes several times as long for a few
-    channels as for sixteen, though half of these taps are zeros.
+    channels as for sixteen, even where, with M above 1, some of these taps are zeros.
     """
     b, h, w, c = x_BxHxWxC.shape
     side = 2 * max(1, math.gcd(w // 2, BLOCK_CHANNELS // (4 * c)))  # 2 M

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from glam_jax.models import draws
 from glam_jax.models.layers import ConvDecoder, ConvEncoder, in_chunks
+from glam_jax.models.losses import put_back
 from glam_jax.models.modules import ActionDecoder, ForwardModel
 
 MODALITIES = ("rgb", "mask")
@@ -142,7 +143,7 @@ class LatentActionModel(nn.Module, kw_only=True):
             "rgb": lambda: (out - pixels) ** 2,
             "mask": lambda: nn.softplus(out) - pixels * out,  # cross-entropy of logits
         }[self.modality]()
-        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * weight, mode="drop")
+        return put_back(error.sum(axis=(1, 2, 3)) * weight, rows, b)
 
 
 class GroundedModel(LatentActionModel, kw_only=True):
