@@ -88,16 +88,45 @@ def test_only_a_cpu_works_in_chunks(monkeypatch):
     assert layers.chunks(9, 4) == [slice(0, 9)]
 
 
-def test_an_encoder_in_chunks_is_the_same():
+def test_an_encoder_in_chunks_is_the_same_forward_and_backward():
     model = layers.ConvEncoder((4, 8), 6)
-    image = jax.random.uniform(jax.random.key(0), (5, 16, 16, 2))
+    image = jax.random.uniform(jax.random.key(0), (7, 16, 16, 2))
     params = model.init(jax.random.key(1), image)
 
-    def encode(image):
-        return model.apply(params, image)
+    def pair(encode):
+        gradient = jax.grad(lambda p: jnp.sum(jnp.sin(encode(p))))
+        return jax.jit(lambda p: (encode(p), gradient(p)))(params)
 
-    found = layers.in_chunks(encode, image, 2)
-    np.testing.assert_allclose(found, encode(image), rtol=1e-5, atol=1e-6)
+    found = pair(lambda p: layers.in_chunks(model.bind(p), image, 2))
+    expected = pair(lambda p: model.apply(p, image))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected
+    )
+
+
+def test_a_backward_pass_in_chunks_copies_no_image_in_the_forward_pass():
+    model = layers.ConvEncoder((8, 16), 4)
+    image = jax.ShapeDtypeStruct((64, 64, 64, 2), jnp.float32)
+    params = jax.eval_shape(model.init, jax.random.key(0), image)
+
+    def loss(params, image):
+        y = layers.in_chunks(model.bind(params), image, 8)
+        return jnp.sum((y - y.mean(axis=0)) ** 2)
+
+    memory = jax.jit(jax.grad(loss)).lower(params, image).compile().memory_analysis()
+    saved = 4 * 64 * (32 * 32 * 8 + 16 * 16 * 16)  # what both convolutions leave
+    assert memory.temp_size_in_bytes < 2.25 * saved
+
+
+def test_convolution_equals_laxs_forward_and_backward(image):
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 5))
+
+    def by(function):
+        return lambda x, kernel: function(
+            x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    assert_same_gradients(by(layers.conv), by(jax.lax.conv_general_dilated), image, kernel)
 
 
 def test_patches_keep_their_pixels_together():
@@ -138,6 +167,15 @@ def test_residual_mlp_without_blocks_is_linear():
 def test_mish_against_hand_worked_values():
     # x tanh(log(1 + e^x)): 0 at 0; 1 * tanh(log(1 + e)) = tanh(1.3132617) at 1.
     np.testing.assert_allclose(layers.mish(jnp.array([0.0, 1.0])), [0.0, 0.8650983], rtol=1e-6)
+
+
+def test_mish_and_its_gradient_equal_jaxs_up_to_where_exponentials_overflow():
+    x = jnp.concatenate([jnp.linspace(-30.0, 30.0, 241), jnp.array([-1e3, 1e3])])
+    for ours, jaxs in (
+        (layers.mish, jax.nn.mish),
+        (jax.vmap(jax.grad(layers.mish)), jax.vmap(jax.grad(jax.nn.mish))),
+    ):
+        np.testing.assert_allclose(ours(x), jaxs(x), rtol=1e-5, atol=1e-6)
 
 
 def test_centre_of_mass_is_the_mean_position_of_what_fires():

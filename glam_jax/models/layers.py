@@ -3,7 +3,8 @@
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -72,10 +73,65 @@ def chunks(count: int, size: int, most: int = MOST_CHUNKS) -> list[slice]:
     return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
-def in_chunks(function: Callable[[jax.Array], jax.Array], x: jax.Array, size: int) -> jax.Array:
-    """function(x), whose rows do not depend on each other, `size` rows at a time on a CPU."""
-    parts = [function(x[rows]) for rows in chunks(len(x), size)]
-    return parts[0] if len(parts) == 1 else jnp.concatenate(parts)
+def in_chunks(module: nn.Module, x: jax.Array, size: int) -> jax.Array:
+    """module(x), whose rows do not depend on each other, `size` rows at a time on a CPU.
+
+    Its backward pass is two chunks deep at most: gradients to x's rows of one chunk, all layers
+    at once, would otherwise be as much memory as the whole.
+    """
+    found = chunks(len(x), size)
+    if len(found) == 1 or module.is_initializing():
+        return module(x)
+    module, variables = module.unbind()
+    parts = []
+    for rows in found:
+        if len(parts) > 1:
+            variables, parts[-2] = _in_turn(variables, parts[-2])
+        parts.append(module.apply(variables, x[rows]))
+    return jnp.concatenate(parts)
+
+
+def _after(x: jax.Array, other: jax.Array) -> jax.Array:
+    """x, on a CPU not before `other` is known.
+
+    XLA's CPU backend has no regard for memory when it orders a program, and removes barriers: what
+    a backward pass needs in another layout is copied in the forward pass, and lies in memory from
+    there on. Nor does it know that 0 times a float is 0.
+    """
+    if jax.default_backend() != "cpu":
+        return x
+    return x + 0 * other[(0,) * other.ndim]
+
+
+@jax.custom_vjp
+def _in_turn(variables: Any, y: jax.Array) -> tuple[Any, jax.Array]:
+    """Both as they are; y's gradient waits for the variables' from where they are used later."""
+    return variables, y
+
+
+def _in_turn_backward(_, cotangents):
+    d_variables, d_y = cotangents
+    return d_variables, _after(d_y, jax.tree.leaves(d_variables)[0])
+
+
+_in_turn.defvjp(lambda variables, y: ((variables, y), None), _in_turn_backward)
+
+
+def conv(x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
+    """`jax.lax.conv_general_dilated`, for `nn.Conv`, whose backward pass begins with x."""
+    plain = functools.partial(_plain_conv, args=args, kwargs=kwargs)
+    late = jax.custom_vjp(plain)
+
+    def backward(saved, d_out):
+        x, kernel = saved
+        return jax.vjp(plain, _after(x, d_out), kernel)[1](d_out)
+
+    late.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
+    return late(x, kernel)
+
+
+def _plain_conv(x: jax.Array, kernel: jax.Array, args: tuple, kwargs: dict) -> jax.Array:
+    return jax.lax.conv_general_dilated(x, kernel, *args, **kwargs)
 
 
 # Convolutions that halve and double the image, kernel 4, stride 2, padding 1. They are each
@@ -171,7 +227,10 @@ def halving_conv(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
 
 halving_conv.defvjp(
     lambda x, kernel: (_halve(x, kernel), (x, kernel)),
-    lambda saved, d_out: (_double(d_out, saved[1]), _kernel_gradient(saved[0], d_out)),
+    lambda saved, d_out: (
+        _double(d_out, saved[1]),
+        _kernel_gradient(_after(saved[0], d_out), d_out),
+    ),
 )
 
 
@@ -183,7 +242,10 @@ def doubling_conv(x_BxHxWxD: jax.Array, kernel: jax.Array) -> jax.Array:
 
 doubling_conv.defvjp(
     lambda x, kernel: (_double(x, kernel), (x, kernel)),
-    lambda saved, d_out: (_halve(d_out, saved[1]), _kernel_gradient(d_out, saved[0])),
+    lambda saved, d_out: (
+        _halve(d_out, saved[1]),
+        _kernel_gradient(d_out, _after(saved[0], d_out)),
+    ),
 )
 
 
@@ -267,6 +329,26 @@ def patches(image_BxHxWxC: jax.Array, size: int) -> jax.Array:
     return jnp.concatenate([split[:, :, row] for row in range(size)], axis=-1)
 
 
+@jax.custom_vjp
 def mish(x: jax.Array) -> jax.Array:
     """Mish, x tanh(softplus(x)) (Misra, 2019)."""
-    return x * jnp.tanh(nn.softplus(x))
+    return x * _mish_gate(x)[0]
+
+
+def _mish_gate(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """tanh(softplus(x)) and its derivative.
+
+    With e = exp(x) and n = e (e + 2) it is n / (n + 2): one exponential, where tanh, softplus and
+    all they leave to the backward pass take two and a logarithm. From x = 20 on it is 1.
+    """
+    e = jnp.exp(jnp.minimum(x, 20.0))
+    n = e * (e + 2.0)
+    return n / (n + 2.0), 4.0 * e * (e + 1.0) / jnp.square(n + 2.0)
+
+
+def _mish_backward(x: jax.Array, d_out: jax.Array) -> tuple[jax.Array]:
+    gate, slope = _mish_gate(_after(x, d_out))
+    return (d_out * (gate + x * slope),)
+
+
+mish.defvjp(lambda x: (mish(x), x), _mish_backward)
