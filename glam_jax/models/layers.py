@@ -124,7 +124,10 @@ def conv(x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Arra
 
     def backward(saved, d_out):
         x, kernel = saved
-        return jax.vjp(plain, _after(x, d_out), kernel)[1](d_out)
+        (d_x,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(d_out)
+        x = _after(x, d_out)
+        (d_kernel,) = jax.linear_transpose(lambda kernel: plain(x, kernel), kernel)(d_out)
+        return d_x, d_kernel
 
     late.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
     return late(x, kernel)
