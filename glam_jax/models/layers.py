@@ -76,8 +76,8 @@ def chunks(count: int, size: int, most: int = MOST_CHUNKS) -> list[slice]:
 def in_chunks(module: nn.Module, x: jax.Array, size: int) -> jax.Array:
     """module(x), whose rows do not depend on each other, `size` rows at a time on a CPU.
 
-    Its backward pass is two chunks deep at most: gradients to x's rows of one chunk, all layers
-    at once, would otherwise be as much memory as the whole.
+    Its backward pass has two chunks at work at a time, for two cores. Left to itself, XLA goes
+    through all chunks layer by layer, and their gradients leave the cache in between.
     """
     found = chunks(len(x), size)
     if len(found) == 1 or module.is_initializing():
@@ -94,13 +94,13 @@ def in_chunks(module: nn.Module, x: jax.Array, size: int) -> jax.Array:
 def _after(x: jax.Array, other: jax.Array) -> jax.Array:
     """x, on a CPU not before `other` is known.
 
-    XLA's CPU backend has no regard for memory when it orders a program, and removes barriers: what
-    a backward pass needs in another layout is copied in the forward pass, and lies in memory from
-    there on. Nor does it know that 0 times a float is 0.
+    XLA's CPU backend has no regard for memory when it orders a program: what a backward pass needs
+    in another layout it copies in the forward pass, and keeps. Barriers it removes; 0 times a
+    float, which could be NaN, it must compute.
     """
     if jax.default_backend() != "cpu":
         return x
-    return x + 0 * other[(0,) * other.ndim]
+    return x + (0 * other[(0,) * other.ndim]).astype(x.dtype)
 
 
 @jax.custom_vjp
@@ -118,9 +118,10 @@ _in_turn.defvjp(lambda variables, y: ((variables, y), None), _in_turn_backward)
 
 
 def conv(x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`, for `nn.Conv`, whose backward pass begins with x."""
-    plain = functools.partial(_plain_conv, args=args, kwargs=kwargs)
-    late = jax.custom_vjp(plain)
+    """`jax.lax.conv_general_dilated`, for `nn.Conv`, with x `_after` the gradient it meets."""
+
+    def plain(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, *args, **kwargs)
 
     def backward(saved, d_out):
         x, kernel = saved
@@ -129,12 +130,9 @@ def conv(x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Arra
         (d_kernel,) = jax.linear_transpose(lambda kernel: plain(x, kernel), kernel)(d_out)
         return d_x, d_kernel
 
+    late = jax.custom_vjp(plain)
     late.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
     return late(x, kernel)
-
-
-def _plain_conv(x: jax.Array, kernel: jax.Array, args: tuple, kwargs: dict) -> jax.Array:
-    return jax.lax.conv_general_dilated(x, kernel, *args, **kwargs)
 
 
 # Convolutions that halve and double the image, kernel 4, stride 2, padding 1. They are each
