@@ -171,7 +171,7 @@ def _pretrain(method: str) -> ConfigDict:
     run.log_every = 50  # updates between lines of metrics.jsonl and TensorBoard
     run.evaluate_every = 500  # updates between measurements on held-out episodes
     run.save_every = 500  # updates between checkpoints
-    run.steps_per_call = 20  # updates per dispatch, on an accelerator
+    run.steps_per_call = 20  # updates per dispatch at most, see `loop.LONGEST_CALL`
     return run
 
 

@@ -36,8 +36,8 @@ def trained(tmp_path_factory):
     with made.unlocked():
         made.world_model.update(SMALL)
         made.pretrain.update(
-            steps=900, batch=64, warmup_steps=50, learning_rate=3e-3, matrix_learning_rate=0.0,
-            log_every=100, evaluate_every=900, ema_decay=0.98,
+            steps=2000, batch=64, warmup_steps=50, learning_rate=3e-3, matrix_learning_rate=0.0,
+            log_every=100, evaluate_every=2000, ema_decay=0.98,
         )  # fmt: skip
     target = episodes(reaching.TARGET, 96, 0)
     auxiliary = episodes(reaching.AUXILIARY, 96, 100)

@@ -13,8 +13,10 @@ from glam_jax.benchmarks import training
 
 
 def main(stage: str, scale: str, batch: str) -> None:
-    """Builds a stage and takes its first dispatch."""
-    metrics = training.trainer(stage, training.config_of(scale, stage, int(batch)))()
+    """Builds a stage and takes its first step, alone as the training loop's first."""
+    config = training.config_of(scale, stage, int(batch))
+    config[stage].steps_per_call = 1
+    metrics = training.trainer(stage, config)()
     print(jax.device_get(metrics["loss"])[0])
 
 

@@ -37,7 +37,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     """Training at the standard scale, pictures, physics, and the pipeline."""
     batches = sizes.batches["standard"] or sizes.batches["paper"]
     for stage, batch in itertools.product(training.STAGES, batches):
-        updates = training.updates(_config(stage, batch, looped=True)[stage])
+        updates = _config(stage, batch, looped=True)[stage].steps_per_call
         for rival in RIVALS:
             make = functools.partial(_torch, stage, batch, rival)
             yield _training(stage, batch, rival, make, updates)

@@ -20,6 +20,8 @@ from glam_jax.store import Store
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
 FRAMES = 33
+# Of one call on a CPU, at the standard scale; at the paper's a call is one update.
+ROWS_ON_CPU = 4096
 # Stage in the config -> group of the case, and what it trains on.
 STAGES = {"pretrain": ("stage1", "transition"), "clone": ("stage2", "chunk")}
 
@@ -34,15 +36,22 @@ def cases(stage: str, sizes: Sizes) -> Iterator[Case]:
         for batch in sizes.batches[scale]:
             config = config_of(scale, stage, batch)
             transitions = config.pretrain.window - 1 if stage == "pretrain" else 1
-            items = batch * transitions * updates(config[stage])
+            items = batch * transitions * config[stage].steps_per_call
             make = functools.partial(_work, stage, config)
             yield Case(f"{group}/{scale}/batch {batch}", unit, items, make)
 
 
 def config_of(scale: str, stage: str, batch: int) -> ConfigDict:
-    """GLAM-O's config of a scale, with another batch for a stage."""
+    """GLAM-O's config of a scale, with another batch for a stage.
+
+    On a CPU with fewer updates per call, about as many as the training loop would make.
+    """
     config = configs.make("lifting", f"scale={scale}")
-    config[stage].batch = batch
+    run = config[stage]
+    run.batch = batch
+    if jax.default_backend() == "cpu":
+        rows = ROWS_ON_CPU if scale == "standard" else 0
+        run.steps_per_call = max(1, min(run.steps_per_call, rows // batch))
     return config
 
 
@@ -76,9 +85,7 @@ class Trainer:
     batch: dict
 
     def __post_init__(self):
-        looped = jax.default_backend() != "cpu"
-        call = loop.make_call(self.step, self.updates, looped)
-        self._call = jax.jit(call, donate_argnums=0)
+        self._call = jax.jit(loop.make_call(self.step, self.updates), donate_argnums=0)
         self._count = jax.device_put(np.int32(self.updates))
 
     def __call__(self) -> dict:
@@ -87,7 +94,7 @@ class Trainer:
 
     def cost(self) -> cost.Cost:
         """Of one call: the state is read and written, and the batch is read, in each update."""
-        must = cost.count(self._call, self.state, self.fetched, self._count)
+        must = cost.count(self.step, self.state, self.fetched)
         moved = 2 * cost.nbytes(self.state) + cost.nbytes(self.batch)
         return cost.Cost(must.flops * self.updates, float(moved * self.updates), must.at_least)
 
@@ -102,7 +109,7 @@ def trainer(
     step, optimizer = stages.make_step(config, config[stage], loss=loss, feed=feed)
     state, fetched = optim.init_state(params, optimizer), feed.fetch(0)
     batch = jax.eval_shape(feed.assemble, fetched, state.step)
-    return Trainer(step, state, fetched, updates(config[stage]), batch)
+    return Trainer(step, state, fetched, config[stage].steps_per_call, batch)
 
 
 def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
@@ -131,11 +138,6 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
 
 
 _PARTS = {"pretrain": _pretrain, "clone": _clone}
-
-
-def updates(run: ConfigDict) -> int:
-    """Of one dispatch of a stage, whose section of the config is `run`."""
-    return 1 if jax.default_backend() == "cpu" else run.steps_per_call
 
 
 def _work(stage: str, config: ConfigDict) -> Work:

@@ -117,37 +117,62 @@ def _in_turn_backward(_, cotangents):
 _in_turn.defvjp(lambda variables, y: ((variables, y), None), _in_turn_backward)
 
 
-def conv(x: jax.Array, kernel: jax.Array, *args: Any, **kwargs: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`, for `nn.Conv`, with x `_after` the gradient it meets."""
-
-    def plain(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, *args, **kwargs)
-
-    def backward(saved, d_out):
-        x, kernel = saved
-        (d_x,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(d_out)
-        x = _after(x, d_out)
-        (d_kernel,) = jax.linear_transpose(lambda kernel: plain(x, kernel), kernel)(d_out)
-        return d_x, d_kernel
-
-    late = jax.custom_vjp(plain)
-    late.defvjp(lambda x, kernel: (plain(x, kernel), (x, kernel)), backward)
-    return late(x, kernel)
-
-
-# Convolutions that halve and double the image, kernel 4, stride 2, padding 1. They are each
-# other's transpose, with a kernel of shape (4, 4, C of the large image, D of the small one).
-# The forward passes are plain convolutions, and so are the gradients to kernels, which XLA's CPU
-# backend runs well; its own gradients to images are many times slower than the other's forward
-# pass, which is the same.
+# Convolutions with zeros one pixel around: of kernel 3, which keep an image's size, and of kernel 4
+# and stride 2, which halve and double it. Those are each other's transpose, with a kernel of shape
+# (4, 4, C of the large image, D of the small one).
+# Gradients are forward convolutions too: XLA's CPU backend is many times slower at those of which
+# the inputs lie apart. And there they all have one layout: inside a loop, it is some 20 times
+# slower at others.
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def _strided(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
+def _conv(
+    x_BxHxWxC: jax.Array,
+    kernel: jax.Array,
+    stride: int = 1,
+    apart: int = 1,
+    layout: tuple[str, str, str] = _LAYOUT,
+) -> jax.Array:
+    """`stride` pixels from output to output, and `apart` from tap to tap."""
     return jax.lax.conv_general_dilated(
-        x_BxHxWxC, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=_LAYOUT
+        x_BxHxWxC,
+        kernel,
+        (stride, stride),
+        ((1, 1), (1, 1)),
+        rhs_dilation=(apart, apart),
+        dimension_numbers=layout,
     )
+
+
+def _kernel_gradient(x_BxHxWxC: jax.Array, d_out: jax.Array, stride: int = 1) -> jax.Array:
+    """Of `_conv` in its kernel: a convolution of each channel's images, stacked, with d_out."""
+
+    def gradient(x: jax.Array, d_out: jax.Array) -> jax.Array:
+        if jax.default_backend() != "cpu":
+            return _conv(x, d_out, apart=stride, layout=("CHWN", "IHWO", "HWNC"))
+        x, d_out = x.transpose(3, 1, 2, 0), d_out.transpose(1, 2, 0, 3)
+        return _conv(x, d_out, apart=stride).transpose(1, 2, 0, 3)
+
+    found = chunks(len(d_out), GRADIENT_CHUNK, MOST_GRADIENTS)
+    return functools.reduce(
+        operator.add, [gradient(x_BxHxWxC[rows], d_out[rows]) for rows in found]
+    )
+
+
+@jax.custom_vjp
+def local_conv(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution that keeps the size: (B, H, W, C), kernel (3, 3, C, D) -> (B, H, W, D)."""
+    return _conv(x_BxHxWxC, kernel)
+
+
+local_conv.defvjp(
+    lambda x, kernel: (_conv(x, kernel), (x, kernel)),
+    lambda saved, d_out: (
+        _conv(d_out, saved[1][::-1, ::-1].swapaxes(2, 3)),
+        _kernel_gradient(_after(saved[0], d_out), d_out),
+    ),
+)
 
 
 # Where a CPU halves by blocks: images of so few channels, and kernels of so few features.
@@ -160,7 +185,7 @@ def _halve(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
     narrow = c <= FEW_CHANNELS and features <= FEW_FEATURES
     if jax.default_backend() == "cpu" and narrow:
         return _halve_in_blocks(x_BxHxWxC, kernel)
-    return _strided(x_BxHxWxC, kernel)
+    return _conv(x_BxHxWxC, kernel, 2)
 
 
 def _halve_in_blocks(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -206,20 +231,6 @@ def _double(x_BxHxWxD: jax.Array, kernel: jax.Array) -> jax.Array:
     return out.reshape(b, 2 * h + 2, 2 * w + 2, c)[:, 1:-1, 1:-1]
 
 
-def _kernel_gradient(large_BxHxWxC: jax.Array, small: jax.Array) -> jax.Array:
-    """XLA's own: `_strided` is linear in the kernel, so that its transpose is the gradient."""
-    shape = (4, 4, large_BxHxWxC.shape[-1], small.shape[-1])
-    kernel = jax.ShapeDtypeStruct(shape, large_BxHxWxC.dtype)
-
-    def gradient(large: jax.Array, small: jax.Array) -> jax.Array:
-        return jax.linear_transpose(lambda kernel: _strided(large, kernel), kernel)(small)[0]
-
-    found = chunks(len(small), GRADIENT_CHUNK, MOST_GRADIENTS)
-    return functools.reduce(
-        operator.add, [gradient(large_BxHxWxC[rows], small[rows]) for rows in found]
-    )
-
-
 @jax.custom_vjp
 def halving_conv(x_BxHxWxC: jax.Array, kernel: jax.Array) -> jax.Array:
     """Strided convolution: (B, H, W, C), kernel (4, 4, C, D) -> (B, H/2, W/2, D)."""
@@ -230,7 +241,7 @@ halving_conv.defvjp(
     lambda x, kernel: (_halve(x, kernel), (x, kernel)),
     lambda saved, d_out: (
         _double(d_out, saved[1]),
-        _kernel_gradient(_after(saved[0], d_out), d_out),
+        _kernel_gradient(_after(saved[0], d_out), d_out, 2),
     ),
 )
 
@@ -245,9 +256,22 @@ doubling_conv.defvjp(
     lambda x, kernel: (_double(x, kernel), (x, kernel)),
     lambda saved, d_out: (
         _halve(d_out, saved[1]),
-        _kernel_gradient(d_out, _after(saved[0], d_out)),
+        _kernel_gradient(d_out, _after(saved[0], d_out), 2),
     ),
 )
+
+
+class Conv(nn.Module):
+    """`local_conv` with its parameters: (B, H, W, C) -> (B, H, W, features)."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC):
+        shape = (3, 3, x_BxHxWxC.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return local_conv(x_BxHxWxC, kernel) + bias
 
 
 class HalvingConv(nn.Module):

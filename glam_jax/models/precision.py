@@ -7,11 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glam_jax.models.layers import DoublingConv, HalvingConv
+from glam_jax.models.layers import Conv, DoublingConv, HalvingConv
 
 COMPUTE = ("float32", "bfloat16")
 # Where the work is. Normalisation, residual sums, distributions and losses keep float32.
-PRODUCTS = (nn.Dense, nn.Conv, HalvingConv, DoublingConv)
+PRODUCTS = (nn.Dense, Conv, HalvingConv, DoublingConv)
 
 
 def apply(model: nn.Module, compute: str) -> Callable:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.layers import HalvingConv, conv, in_chunks, patches
+from glam_jax.models.layers import Conv, HalvingConv, in_chunks, patches
 from glam_jax.models.vit import DinoV2
 
 CONV, DINOV2 = "conv", "dinov2"
@@ -42,7 +42,7 @@ class SmallEncoder(nn.Module):
         patch, local, last = self.channels
         x = image_BxHxWx3.astype(jnp.float32) / 255.0 - 0.5
         x = nn.relu(nn.Dense(patch)(patches(x, 4)))
-        fine = nn.relu(nn.Conv(local, (3, 3), conv_general_dilated=conv)(x))
+        fine = nn.relu(Conv(local)(x))
         coarse = nn.relu(HalvingConv(last)(fine))
         where = [centre_of_mass(fine), centre_of_mass(coarse)]
         what = coarse.reshape(coarse.shape[0], -1)

@@ -20,7 +20,7 @@ from glam_jax.models.modules import ActionDecoder, ForwardModel
 
 MODALITIES = ("rgb", "mask")
 # Images in a chunk of the encoder's; see `layers.in_chunks`.
-ENCODED_AT_ONCE = 128
+ENCODED_AT_ONCE = 32
 
 
 class LatentActionModel(nn.Module, kw_only=True):

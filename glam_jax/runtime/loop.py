@@ -21,6 +21,9 @@ TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Amend = Callable[[TrainState, Metrics, jax.Array], tuple[TrainState, Metrics]]
 Hook = Callable[[int, TrainState], dict[str, float] | None]
 
+# Seconds of a call, if an update is no longer: between calls progress shows, and a request to stop
+# is seen.
+LONGEST_CALL = 2.0
 # Steps between which several hosts do not ask each other whether to stop.
 AGREE_EVERY = 20
 # What `Amend`'s key is folded from the step's with: no loss splits off that many keys.
@@ -105,8 +108,7 @@ def _piecewise(differentiate: Callable, batch: Any, pieces: int) -> Any:
     def add(total, piece):
         return jax.tree.map(jnp.add, total, differentiate(piece)), None
 
-    # In a loop, XLA-CPU would run convolutions some 20 times slower.
-    total, _ = jax.lax.scan(add, total, batch, unroll=jax.default_backend() == "cpu")
+    total, _ = jax.lax.scan(add, total, batch)
     return jax.tree.map(lambda x: x / pieces, total)
 
 
@@ -146,7 +148,8 @@ def fit(
       writer: a `writer.MetricWriter`; None writes nothing.
       log_every: updates between rows. Rows also hold `steps_per_second` and `data_wait_share`,
         the share of the loop's time spent on fetching batches and moving them to the device.
-      steps_per_call: updates per dispatch on an accelerator; see `make_call`.
+      steps_per_call: most updates per dispatch; see `make_call`. Fewer where they would take longer
+        than `LONGEST_CALL`.
       preemption: an entered `Preemption`; None enters one for the duration.
       progress: whether to draw the progress bar.
 
@@ -161,11 +164,10 @@ def fit(
         raise ValueError(f"steps_per_call: found {steps_per_call}, expected 1 for a streaming feed")
     mesh = sharding.all_devices()
     train_step, feed = sharding.over_devices(train_step, feed, mesh)
-    looped = jax.default_backend() != "cpu"
-    call = jax.jit(make_call(train_step, steps_per_call, looped), donate_argnums=0)
+    call = jax.jit(make_call(train_step, steps_per_call), donate_argnums=0)
     call = sharding.compiled_together(call)
     start = int(state.step)
-    plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call if looped else 1)
+    plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call)
     with contextlib.ExitStack() as stack:
         preemption = preemption or stack.enter_context(Preemption())
         progress = progress and hosts.is_leader()
@@ -206,7 +208,7 @@ def _train(
         with log.waiting():
             fetched = feed.fetch(step)
             fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
-        count = plan.updates_from(step)
+        count = plan.updates_from(step, log.seconds_per_update)
         device_count = sharding.place(np.int32(count), False, mesh)
         with jax.transfer_guard_host_to_device("disallow"):
             state, metrics = call(state, fetched, device_count)
@@ -234,39 +236,43 @@ class _Plan:
         """Whether hosts ask each other there if any was told to stop, which costs a wait."""
         return jax.process_count() == 1 or step % AGREE_EVERY == 0 or self.saves_at(step)
 
-    def updates_from(self, step: int) -> int:
-        """Updates until something is due, at most one call's."""
-        agree_every = AGREE_EVERY if jax.process_count() > 1 else 0
+    def updates_from(self, step: int, seconds: float | None) -> int:
+        """Updates until something is due, at most one call's; of `seconds` each, if that is known.
+
+        One host alone keeps a call short; several must not count differently.
+        """
+        most, agree_every = self.steps_per_call, AGREE_EVERY
+        if jax.process_count() == 1:
+            agree_every = 0
+            most = min(most, int(LONGEST_CALL / seconds)) if seconds else 1
         periods = [self.save_every, agree_every] + [every for every, _ in self.hooks]
         stops = [step - step % every + every for every in periods if every > 0]
-        return min([self.steps_per_call, self.steps - step] + [stop - step for stop in stops])
+        return max(1, min([most, self.steps - step] + [stop - step for stop in stops]))
 
     def _due(self, step: int, every: int) -> bool:
         return step > self.start and (step == self.steps or every > 0 and step % every == 0)
 
 
-def make_call(train_step: TrainStep, size: int, looped: bool) -> Callable:
+def make_call(train_step: TrainStep, size: int) -> Callable:
     """(state, fetched, count) -> (state, metrics of shape (size,)), `count` <= `size` updates.
 
     The loop's length is an argument: calls cut short by an evaluation or a save run the same
-    program, so what is learnt does not depend on where they are cut. CPU gets no loop: inside
-    one, XLA-CPU runs convolutions some 20 times slower, and a dispatch costs nothing there.
+    program, so what is learnt does not depend on where they are cut. Several updates in one call
+    leave no gap between them, and share its memory: XLA's CPU backend asks the system for it anew
+    in each call.
     """
 
-    def single(state, fetched, count):
-        del count
-        state, metrics = train_step(state, fetched)
-        return state, {name: value[None] for name, value in metrics.items()}
+    step = jax.jit(train_step, inline=True)  # traced once for its shapes and the loop
 
-    def several(state, fetched, count):
-        shapes = jax.eval_shape(train_step, state, fetched)[1]
+    def call(state, fetched, count):
+        shapes = jax.eval_shape(step, state, fetched)[1]
         rows = {name: jnp.zeros((size,), value.dtype) for name, value in shapes.items()}
 
         def update(index, carry):
             state, rows = carry
-            state, metrics = train_step(state, fetched)
+            state, metrics = step(state, fetched)
             return state, {name: rows[name].at[index].set(metrics[name]) for name in rows}
 
         return jax.lax.fori_loop(0, count, update, (state, rows))
 
-    return several if looped else single
+    return call

@@ -31,6 +31,9 @@ class NonFiniteLossError(ArithmeticError):
 class StepLog:
     """Holds the metrics of the latest dispatch until the next one is under way.
 
+    Attributes:
+      seconds_per_update: of the dispatch settled last; None before the first one.
+
     Args:
       name: the stage, on the progress bar and in errors.
       start: the step that the run starts or continues from.
@@ -43,12 +46,14 @@ class StepLog:
     def __init__(
         self, name: str, start: int, steps: int, writer: Any, log_every: int, progress: bool
     ):
+        self.seconds_per_update: float | None = None
         self._name, self._steps, self._log_every = name, steps, log_every
         self._writer = writer
         self._pending: tuple[int, int, dict[str, jax.Array]] | None = None
         self._compiled = False
         self._waited = self._busy = 0.0
         self._updates = 0
+        self._submitted = self._settled = 0.0
         self._bar = tqdm(
             total=steps,
             initial=start,
@@ -85,8 +90,9 @@ class StepLog:
             self._busy += time.perf_counter() - self._began
             self._updates += count
         self._compiled = True  # the first dispatch's time is that of the compiler
+        submitted = time.perf_counter()
         self.settle()
-        self._pending = (step, count, metrics)
+        self._pending, self._submitted = (step, count, metrics), submitted
 
     def settle(self) -> None:
         """Waits for the pending metrics, checks them, shows the loss and writes due rows.
@@ -100,7 +106,10 @@ class StepLog:
         step, count, metrics = self._pending
         self._pending = None
         rows = jax.device_get(metrics)
-        self._busy += time.perf_counter() - began
+        started = max(self._submitted, self._settled)  # the device is done with one at a time
+        self._settled = time.perf_counter()
+        self._busy += self._settled - began
+        self.seconds_per_update = (self._settled - started) / count
         for index in range(count):
             row = {name: float(values[index]) for name, values in rows.items()}
             done = step - count + index + 1
