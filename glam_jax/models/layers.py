@@ -120,9 +120,8 @@ _in_turn.defvjp(lambda variables, y: ((variables, y), None), _in_turn_backward)
 # Convolutions with zeros one pixel around: of kernel 3, which keep an image's size, and of kernel 4
 # and stride 2, which halve and double it. Those are each other's transpose, with a kernel of shape
 # (4, 4, C of the large image, D of the small one).
-# Gradients are forward convolutions too: XLA's CPU backend is many times slower at those of which
-# the inputs lie apart. And there they all have one layout: inside a loop, it is some 20 times
-# slower at others.
+# Gradients are written as forward convolutions too, on a CPU all of one layout. XLA's backend there
+# is many times slower where inputs are spread apart, and, inside a loop, at any other layout.
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
