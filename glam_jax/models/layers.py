@@ -3,7 +3,7 @@
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -260,6 +260,13 @@ doubling_conv.defvjp(
 )
 
 
+def _layer(layer: nn.Module, convolve: Callable, x: jax.Array, shape: tuple, init: Callable):
+    """A convolution with the layer's own kernel, of `shape`, and bias."""
+    kernel = layer.param("kernel", init, shape)
+    bias = layer.param("bias", nn.initializers.zeros, (layer.features,))
+    return convolve(x, kernel) + bias
+
+
 class Conv(nn.Module):
     """`local_conv` with its parameters: (B, H, W, C) -> (B, H, W, features)."""
 
@@ -268,9 +275,7 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, x_BxHxWxC):
         shape = (3, 3, x_BxHxWxC.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return local_conv(x_BxHxWxC, kernel) + bias
+        return _layer(self, local_conv, x_BxHxWxC, shape, nn.initializers.lecun_normal())
 
 
 class HalvingConv(nn.Module):
@@ -281,9 +286,7 @@ class HalvingConv(nn.Module):
     @nn.compact
     def __call__(self, x_BxHxWxC):
         shape = (4, 4, x_BxHxWxC.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return halving_conv(x_BxHxWxC, kernel) + bias
+        return _layer(self, halving_conv, x_BxHxWxC, shape, nn.initializers.lecun_normal())
 
 
 class DoublingConv(nn.Module):
@@ -296,9 +299,7 @@ class DoublingConv(nn.Module):
         # Each output is a sum over 2 x 2 of the taps and all channels of the small image.
         init = nn.initializers.variance_scaling(4.0, "fan_in", "truncated_normal", -1, -2)
         shape = (4, 4, self.features, x_BxHxWxC.shape[-1])
-        kernel = self.param("kernel", init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return doubling_conv(x_BxHxWxC, kernel) + bias
+        return _layer(self, doubling_conv, x_BxHxWxC, shape, init)
 
 
 class ConvEncoder(nn.Module):
