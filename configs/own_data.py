@@ -1,16 +1,16 @@
 """Your own recordings: any RLDS or LeRobot datasets, described by a key map for each.
 
-    python -m glam_jax.ingest --config=configs/own_data.py      # convert, once
-    python -m glam_jax.inspect runs/data/my_task_my_arm_64px    # look at what came in
-    python -m glam_jax.train --config=configs/own_data.py       # world model and policy
+    python -m glam_jax.own_data ingest --config=configs/own_data.py  # convert, once
+    python -m glam_jax.inspect runs/data/my_task_my_arm_64px         # look at what came in
+    python -m glam_jax.train --config=configs/own_data.py             # world model and policy
 
 Copy this file and change it. Values can be set by flags too: --config.own.sources.my_arm.path=...
 """
 
-from glam_jax import own_config
+from glam_jax.own_data import config
 
 # Masks by colour, one entry an object; bounds are from and to. Look at what they find with
-#   python -m glam_jax.preview_masks --config=configs/own_data.py --source=my_arm
+#   python -m glam_jax.own_data masks --config=configs/own_data.py --source=my_arm
 CUBE = {
     "cube": {
         "hue": (345.0, 15.0),  # degrees: red 0, yellow 60, green 120, blue 240; may pass 0
@@ -107,4 +107,4 @@ OWN = {
 
 def get_config(argument: str = ""):
     """`argument`: method=NAME,scale=NAME of `config.METHODS` and `config.SCALES`."""
-    return own_config.on_command_line("my_task", OWN, argument)
+    return config.on_command_line("my_task", OWN, argument)

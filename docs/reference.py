@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 import glam_jax
 from glam_jax import config
-from glam_jax.serving import settings
+from glam_jax.serve import settings
 
 PACKAGE = pathlib.Path(glam_jax.__file__).parent
 
@@ -39,7 +39,8 @@ def on_files(files, config):
 
 def entry_points() -> list[str]:
     """Names of the modules that `python -m glam_jax.NAME` runs."""
-    return sorted(p.stem for p in PACKAGE.glob("*.py") if '"__main__"' in p.read_text())
+    modules = [p.stem for p in PACKAGE.glob("*.py") if '"__main__"' in p.read_text()]
+    return sorted(modules + [p.parent.name for p in PACKAGE.glob("*/__main__.py")])
 
 
 def described(name: str) -> tuple[str, list[flags.Flag]]:

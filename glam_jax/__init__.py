@@ -8,6 +8,6 @@ def load_policy(workdir):
     >>> actions = policy(observation)                                       # doctest: +SKIP
     """
     # Here, for importing the package, or its client, must not import JAX.
-    from glam_jax import policy
+    from glam_jax.serve import policy
 
     return policy.load_policy(workdir)

@@ -10,11 +10,11 @@ docs/scaling.md says how to read it.
 
 import dataclasses
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import entry
-from glam_jax.benchmarks import pod
+from glam_jax.benchmark import pod
+from glam_jax.runtime import entry
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
 _STAGE = flags.DEFINE_enum("stage", "clone", ["pretrain", "clone"], "Which training.")
@@ -27,7 +27,6 @@ _STREAMED = flags.DEFINE_bool("streamed", False, "Data are read by the hosts at 
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)
     given = {"link": _LINK.value, "network": _NETWORK.value}
     given = {name: 1e9 * value for name, value in given.items() if value is not None}
     machine = dataclasses.replace(pod.MACHINES[_MACHINE.value], **given)

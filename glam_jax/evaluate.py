@@ -9,14 +9,15 @@ The trials are shared out over all devices, and over the hosts that flags name a
 
 import json
 
-from absl import flags, logging
+from absl import flags
 
-from glam_jax import demonstrations, entry, experiment
+from glam_jax.demonstrations import gather
 from glam_jax.evaluation import joints, video
-from glam_jax.runtime import hosts
+from glam_jax.experiment import experiment
+from glam_jax.experiment.workdir import Workdir
+from glam_jax.runtime import entry, hosts
 from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
-from glam_jax.workdir import Workdir
 
 hosts.define_flags()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a finished run.")
@@ -25,12 +26,11 @@ _VIDEO = flags.DEFINE_bool("video", False, "Write a video of the first rollouts.
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)
     hosts.join_by_flags()
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
     experiment.check_simulated(config)
-    act, params = clone.load(config, demonstrations.layout_of(config), workdir.policy)
+    act, params = clone.load(config, gather.layout_of(config), workdir.policy)
     film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
     result = experiment.evaluate(config, act, params, _TRIALS.value, film)
     if not hosts.is_leader():

@@ -8,11 +8,11 @@ Each PNG is one demonstration of the scripted expert over time: both cameras, RG
 from pathlib import Path
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from tqdm import tqdm
 
-from glam_jax import entry
-from glam_jax.evaluation import canvas
+from glam_jax.display import canvas
+from glam_jax.runtime import entry
 from glam_jax.schema import VIEWS, Episode
 from glam_jax.sim import env as simulation
 from glam_jax.sim import experts
@@ -40,7 +40,6 @@ def sheet(episode: Episode) -> np.ndarray:
 
 def main(_):
     """Draws one sheet for each task and robot."""
-    logging.set_verbosity(logging.WARNING)  # MJX logs every environment
     pairs = [(task, robot) for task in _TASKS.value for robot in ROBOTS]
     for task, robot in tqdm(pairs, unit="sheet"):
         (episode,) = experts.demonstrate(simulation.make_env(task, robot), np.array([_SEED.value]))

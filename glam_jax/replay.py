@@ -11,10 +11,11 @@ side-by-side video and a figure of its first episode at five times. All sources 
 simulated.
 """
 
-from absl import flags, logging
+from absl import flags
 
-from glam_jax import cross_source, entry
-from glam_jax.workdir import Workdir
+from glam_jax.experiment import replay
+from glam_jax.experiment.workdir import Workdir
+from glam_jax.runtime import entry
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run whose stage 1 is finished.")
 _ROBOT = flags.DEFINE_string("robot", None, "Who carries the actions out; default: the config's.")
@@ -25,8 +26,7 @@ _VIDEO = flags.DEFINE_bool("video", True, "Write side-by-side videos and figures
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)
-    cross_source.replay_sources(Workdir(_WORKDIR.value), _ROBOT.value, _VIDEO.value, _SOURCES.value)
+    replay.replay_sources(Workdir(_WORKDIR.value), _ROBOT.value, _VIDEO.value, _SOURCES.value)
 
 
 if __name__ == "__main__":

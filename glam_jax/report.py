@@ -11,9 +11,9 @@ from pathlib import Path
 
 from absl import flags
 
-from glam_jax import entry
-from glam_jax.reports import summary, write
-from glam_jax.runtime.writer import write_json
+from glam_jax.files import write_json
+from glam_jax.runtime import entry
+from glam_jax.study.reports import summary, write
 
 _RESULTS = flags.DEFINE_string("results", "results", "Folder of the summaries.")
 _DOCS = flags.DEFINE_string("docs", "docs", "Folder of the page.")

@@ -31,6 +31,15 @@ ACTION_DIM = 8
 # Keys that only a target source has; an auxiliary dataset does not contain them.
 TARGET_ONLY = ("action", "proprio")
 
+# Split -> source -> first seed: no two sources demonstrate the same scenes. The seeds of
+# evaluation start at 1,000,000.
+FIRST_SEED = {
+    "train": {"kinova": 0, "umi": 100_000, "kinova_real": 200_000},
+    "heldout": {"kinova": 900_000, "kinova_real": 925_000, "umi": 950_000},
+}
+# The sources that are simulated here.
+SIMULATED = tuple(FIRST_SEED["train"])
+
 # Sources whose bare name would mislead -> how they are called wherever a person reads it.
 _TITLES = {"kinova_real": "kinova_real (simulated stand-in)"}
 

@@ -11,11 +11,11 @@ workdir and the data root must be folders that all of them see.
 import sys
 from pathlib import Path
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import entry, experiment
-from glam_jax.runtime import hosts
+from glam_jax.experiment import experiment
+from glam_jax.runtime import entry, hosts
 from glam_jax.runtime.preemption import Preempted
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
@@ -24,7 +24,6 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/
 
 
 def main(_):
-    logging.set_verbosity(logging.WARNING)
     hosts.join_by_flags()
     config = _CONFIG.value
     name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"

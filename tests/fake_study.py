@@ -5,10 +5,10 @@ import zlib
 
 import numpy as np
 
-from glam_jax import grid, worker
 from glam_jax.evaluation import intervals, joints
-from glam_jax.runtime.writer import write_json
-from glam_jax.workdir import REPLAY, RESULTS, STAGE1, Workdir
+from glam_jax.experiment.workdir import REPLAY, RESULTS, STAGE1, Workdir
+from glam_jax.files import write_json
+from glam_jax.study import grid, worker
 
 RATES = {"glam_o": 0.9, "glam": 0.7, "mip": 0.3}
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from scipy.spatial.transform import Rotation
 
-from glam_jax import own_config
+from glam_jax.own_data import config as own_config
 
 STEPS, EPISODES, RATE = 21, 5, 20.0
 HEIGHT, WIDTH = 24, 32

@@ -5,7 +5,7 @@ import contextlib
 import queue
 import threading
 
-from glam_jax.serving.server import PolicyServer
+from glam_jax.serve.server import PolicyServer
 
 MAX_BYTES = 20_000
 

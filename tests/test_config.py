@@ -8,7 +8,9 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from glam_jax import collect, config, cross_source, demonstrations, schema
+from glam_jax import config, schema
+from glam_jax.demonstrations import gather
+from glam_jax.experiment import replay
 from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.sim.tasks import TASKS
@@ -98,7 +100,7 @@ def test_the_method_decides_whose_episodes_are_learnt_from(method):
 @pytest.mark.parametrize("task", sorted(config.TARGETS))
 def test_every_task_has_a_target_with_actions_and_umi_beside_it(task):
     made = config.make(task)
-    used = demonstrations.sources(made)
+    used = gather.sources(made)
     assert used == {config.TARGETS[task]: 100, "umi": 400}
     assert set(made.data.auxiliary) == set(ROBOTS)
 
@@ -109,7 +111,7 @@ def test_any_combination_of_sources_can_be_asked_for():
         "--config.data.auxiliary.umi=30",
         "--config.data.auxiliary.kinova=20",
     )
-    assert list(demonstrations.sources(made).items()) == [
+    assert list(gather.sources(made).items()) == [
         ("kinova_real", 100),
         ("kinova", 20),
         ("umi", 30),
@@ -117,8 +119,8 @@ def test_any_combination_of_sources_can_be_asked_for():
     swapped = from_command_line(
         "", "--config.data.target=kinova", "--config.data.auxiliary.kinova_real=5"
     )
-    assert demonstrations.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
-    assert demonstrations.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
+    assert gather.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
+    assert gather.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_any_combination_of_sources_can_be_asked_for():
 def test_sources_that_do_not_fit_are_refused(overrides, message):
     made = from_command_line("", *(f"--config.data.{value}" for value in overrides))
     with pytest.raises(ValueError, match=message):
-        demonstrations.sources(made)
+        gather.sources(made)
 
 
 def test_an_unknown_task_or_auxiliary_source_is_refused():
@@ -154,12 +156,12 @@ def test_an_unknown_task_or_auxiliary_source_is_refused():
 def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, asked, expected):
     made = config.make("lifting")
     made.data.target, made.replay.robot = target, robot
-    assert cross_source.replay_robot(made, asked) == expected
+    assert replay.replay_robot(made, asked) == expected
 
 
 def test_replay_needs_a_robot_with_actions():
     with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
-        cross_source.replay_robot(config.make("lifting"), "umi")
+        replay.replay_robot(config.make("lifting"), "umi")
 
 
 def test_arms_are_those_of_the_tasks():
@@ -229,5 +231,5 @@ def test_every_config_describes_its_models(method, scale):
 
 def test_no_demonstration_has_a_start_of_the_evaluation():
     evaluated = config.make("lifting").evaluate.first_seed
-    for first in collect.FIRST_SEED.values():
+    for first in schema.FIRST_SEED.values():
         assert evaluated - max(first.values()) > 10_000

@@ -1,10 +1,8 @@
-"""The house's import direction: one way, and each heavy library behind one door.
+"""The house's import direction: one way between all rooms, and each heavy library behind one door.
 
-    schema <- { sim | normalize, episodes, pipeline | models | runtime | client }
-           <- { stages | evaluation | serving } <- entry points
-
-A module may import from its own group and from groups to its left. Groups between braces,
-separated by |, never import each other.
+A room is a package of glam_jax, or a module in its root. A room may import from itself and from
+floors below its own; rooms on one floor never import each other. The `__main__` of a package is a
+command, and belongs to the top floor.
 """
 
 import ast
@@ -15,38 +13,39 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "glam_jax"
 
-# Group -> the groups that it may import from, besides itself.
-BASE = {"schema"}
-MIDDLE = {"sim", "data", "models", "runtime", "client"}
-UPPER = {"stages", "evaluation", "serving"}
-ALLOWED = {
-    "schema": set(),
-    **{group: BASE for group in MIDDLE},
-    **{group: BASE | MIDDLE for group in UPPER},
-    "entry": BASE | MIDDLE | UPPER,
-}
-DATA_MODULES = {
-    *("normalize", "episodes", "pipeline"),  # and what they are made of
-    *("store", "rows", "recording", "parts", "contact_sheet", "foreign"),
-}
+# From the ground up.
+FLOORS = (
+    {"errors"},
+    {"schema", "files"},
+    {"config"},
+    {"client", "display", "models", "runtime", "sim", "data"},
+    {"own_data", "stages", "evaluation"},
+    {"demonstrations"},
+    {"experiment"},
+    {"inspect", "study", "audit", "serve", "benchmark"},
+    {"commands"},
+)
+FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+# In the root of the package, whoever is not a command.
+FOUNDATIONS = {"errors", "schema", "files", "config"}
 
-# What is measured against is in PyTorch: benchmarks/torch_*.
+# What is measured against is in PyTorch: benchmark/torch_*.
 TORCH = ("layers", "optim", "policy", "training", "weights", "world_model")
 # Library -> the modules, or folders of modules, that may import it.
 DOORS = {
-    "mujoco": {"sim"},
-    "tensorflow_datasets": {"episodes", "foreign/rlds_reader"},
-    "tensorflow": {"episodes", "foreign/rlds_reader"},
-    "rlds": {"foreign/rlds_reader"},
-    "pyarrow": {"foreign/parquet"},
-    "av": {"foreign/video"},
+    "mujoco": {"sim", "benchmark/engines", "benchmark/native"},
+    "tensorflow_datasets": {"data/dataset", "own_data/rlds_reader"},
+    "tensorflow": {"data/dataset", "own_data/rlds_reader"},
+    "rlds": {"own_data/rlds_reader"},
+    "pyarrow": {"own_data/parquet"},
+    "av": {"own_data/video"},
     "orbax": {"runtime/checkpoint"},
-    "pickle": {"runtime/pth"},  # which admits tensors only
+    "pickle": {"models/dinov2/pth"},  # which admits tensors only
     "gymnasium": {"sim/vector_env"},
-    "websockets": {"client/policy_client", "serving/server"},
+    "websockets": {"client/policy_client", "serve/server"},
     "msgpack": {"client/wire"},
-    "torch": {f"benchmarks/torch_{part}" for part in TORCH},
-    "warp": {"sim"},
+    "torch": {f"benchmark/torch_{part}" for part in TORCH},
+    "warp": {"benchmark/engines"},
 }
 
 
@@ -56,13 +55,12 @@ def modules() -> list[str]:
     return [str(p.relative_to(PACKAGE).with_suffix("")) for p in paths]
 
 
-def group(module: str) -> str:
-    top = module.split("/")[0]
-    if top == "schema":
-        return "schema"
-    if top in MIDDLE | UPPER:
-        return top
-    return "data" if top in DATA_MODULES else "entry"
+def room(module: str) -> str:
+    """The room of a module such as `sim/env`."""
+    top, *rest = module.split("/")
+    if not rest and top not in FOUNDATIONS and not (PACKAGE / top).is_dir():
+        return "commands"
+    return "commands" if rest == ["__main__"] else top
 
 
 def imported(source: str, module: str) -> set[str]:
@@ -72,7 +70,7 @@ def imported(source: str, module: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            if node.level == 1 and group(module) == "client":
+            if node.level == 1 and room(module) == "client":
                 continue  # it is installed under another name as well
             assert node.level == 0, f"{module}: relative import in line {node.lineno}"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
@@ -81,18 +79,19 @@ def imported(source: str, module: str) -> set[str]:
 
 def violations(source: str, module: str) -> list[str]:
     """What the imports of one module do against the house rules, in words."""
-    found = []
+    found, own = [], room(module)
     for name in sorted(imported(source, module)):
         library, *rest = name.split(".")
         doors = DOORS.get(library)
         if doors and not any(module == door or module.startswith(f"{door}/") for door in doors):
             found.append(f"{module} imports {library}: only {sorted(doors)} may")
-        if library == "glam_jax" and group(module) == "client":
+        if library != "glam_jax" or not rest:
+            continue
+        if own == "client":
             found.append(f"{module} imports {name}: the client is installed without glam_jax")
-        if library == "glam_jax" and rest:
-            other, own = group(rest[0]), group(module)
-            if other != own and other not in ALLOWED[own]:
-                found.append(f"{module} ({own}) imports {name} ({other})")
+        other = room("/".join(rest[:2]) if rest[1:] == ["__main__"] else rest[0])
+        if other != own and FLOOR[other] >= FLOOR[own]:
+            found.append(f"{module} ({own}) imports {name} ({other})")
     return found
 
 
@@ -104,21 +103,26 @@ def test_imports_go_one_way(module):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("models/glam", "from glam_jax import pipeline"),
+        ("models/glam", "from glam_jax.data import feeds"),
         ("sim/env", "import glam_jax.runtime.loop"),
-        ("pipeline", "from glam_jax.models.glam import Glam"),
+        ("data/feeds", "from glam_jax.models.glam import Glam"),
         ("runtime/loop", "def f():\n    from glam_jax.stages import pretrain"),
         ("evaluation/rollout", "from glam_jax import train"),
-        ("schema", "from glam_jax import normalize"),
+        ("study/worker", "from glam_jax.audit import audit"),
+        ("own_data/ingest", "from glam_jax.demonstrations import recorded"),
+        ("experiment/workdir", "from glam_jax.study import grid"),
+        ("audit/audit", "from glam_jax.audit import __main__"),
+        ("schema", "from glam_jax import config"),
+        ("errors", "from glam_jax import schema"),
         ("evaluation/rollout", "import mujoco.mjx"),
-        ("pipeline", "import tensorflow_datasets as tfds"),
+        ("data/feeds", "import tensorflow_datasets as tfds"),
         ("runtime/loop", "import orbax.checkpoint as ocp"),
         ("models/vision", "import pickle"),
-        ("benchmarks/side_by_side", "import torch"),
-        ("foreign/lerobot/reader", "import pyarrow.parquet as pq"),
+        ("benchmark/side_by_side", "import torch"),
+        ("own_data/lerobot/reader", "import pyarrow.parquet as pq"),
         ("client/wire", "from glam_jax import schema"),
-        ("serving/border", "from glam_jax import policy"),
-        ("serving/border", "import websockets.sync.client"),
+        ("serve/border", "from glam_jax.study import grid"),
+        ("serve/border", "import websockets.sync.client"),
     ],
 )
 def test_a_wrong_import_is_found(module, source):
@@ -128,25 +132,26 @@ def test_a_wrong_import_is_found(module, source):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("train", "from glam_jax.stages import pretrain\nfrom glam_jax import pipeline"),
+        ("train", "from glam_jax.stages import pretrain\nfrom glam_jax.data import feeds"),
         ("stages/clone", "from glam_jax.runtime import loop\nfrom glam_jax.models import mip"),
         ("sim/env", "import mujoco\nfrom glam_jax import schema"),
         ("sim/experts", "from glam_jax.sim import env"),
-        ("pipeline", "from glam_jax import normalize"),
+        ("own_data/__main__", "from glam_jax.demonstrations import recorded"),
         ("client/actor", "from .policy_client import PolicyClient"),
-        ("serving/session", "from glam_jax.client import wire"),
+        ("serve/session", "from glam_jax.client import wire"),
     ],
 )
 def test_a_right_import_is_not(module, source):
     assert violations(source, module) == []
 
 
-def test_the_package_is_found():
+def test_every_room_has_a_floor():
     assert {"schema", "runtime/loop", "runtime/checkpoint"} <= set(modules())
+    assert {room(module) for module in modules() if module != "__init__"} == set(FLOOR)
 
 
-def test_only_entry_points_import_configs():
+def test_only_commands_import_configs():
     for module in modules():
         names = imported((PACKAGE / f"{module}.py").read_text(), module)
         if any(name.split(".")[0] == "configs" for name in names):
-            assert group(module) == "entry", f"{module} imports configs"
+            assert room(module) == "commands", f"{module} imports configs"

@@ -7,11 +7,12 @@ import numpy as np
 from ml_collections import ConfigDict
 from random_params import random_params
 
-from glam_jax import config, normalize, schema
+from glam_jax import config, schema
+from glam_jax.data import normalize
+from glam_jax.data.store import Store
+from glam_jax.experiment.workdir import Workdir
 from glam_jax.runtime import checkpoint, optim
 from glam_jax.stages import clone
-from glam_jax.store import Store
-from glam_jax.workdir import Workdir
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 EPISODE = schema.fake_episode(LAYOUT, 40)

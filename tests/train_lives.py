@@ -25,7 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax.models import draws
-from glam_jax.runtime import checkpoint, hosts, loop, optim, writer
+from glam_jax.runtime import checkpoint, hosts, loop, optim
+from glam_jax.runtime.metrics import MetricWriter
 
 STEPS, SAVE_EVERY, ROWS, BATCH, WIDTH, SEED = 24, 3, 50, 16, 128, 3
 # After which the other of two processes gives up one that was killed.
@@ -76,7 +77,7 @@ def train(folder: pathlib.Path) -> None:
         found = checkpoints.restore_latest(jax.eval_shape(make_state))
         state = found.state if found else make_state()
         print(f"from step {state.step}", flush=True)
-        metrics = writer.MetricWriter(folder, int(state.step)) if hosts.is_leader() else None
+        metrics = MetricWriter(folder, int(state.step)) if hosts.is_leader() else None
         loop.fit(
             state, step, feed, steps=STEPS, name="lives", checkpoints=checkpoints,
             save_every=SAVE_EVERY, writer=metrics, log_every=1, progress=False,

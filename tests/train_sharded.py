@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from point_world import PointWorld
 
-from glam_jax import config, normalize, pipeline, schema
+from glam_jax import config, schema
+from glam_jax.data import feeds, normalize
+from glam_jax.data.store import Store
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.runtime import hosts, loop, optim
 from glam_jax.sim.env import make_env
 from glam_jax.stages import clone, pretrain
-from glam_jax.store import Store
 
 STEPS, BATCH, SEED = 20, 16, 5
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -63,9 +64,9 @@ def settings():
 def stage1(made, store, stats):
     """(loss, feed, initial parameters) of the world model; its arrays stay on the devices."""
     run, model = made.pretrain, pretrain.build(made, TARGET)
-    rows = pipeline.target_rows(run.batch, run.target_share)
+    rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows)
-    feed = pipeline.WindowFeed(store, run.batch, 2, run.target_share, "mask", SEED, True)
+    feed = feeds.WindowFeed(store, run.batch, 2, run.target_share, "mask", SEED, True)
     return loss, feed, pretrain.init_params(model, TARGET, 2, SEED)
 
 
@@ -73,11 +74,11 @@ def stage2(made, store, stats):
     """(loss, feed, initial parameters) of the policy; its batches are streamed."""
     run, labels = made.clone, store.transition_actions()[:, :4]
     model = clone.build(made, TARGET, 4)
-    rows = pipeline.target_rows(run.batch, run.target_share)
+    rows = feeds.target_rows(run.batch, run.target_share)
     stats = clone.label_statistics(made, labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows)
     chunk = made.policy.chunk
-    feed = pipeline.ChunkFeed(store, labels, run.batch, chunk, run.target_share, SEED, False)
+    feed = feeds.ChunkFeed(store, labels, run.batch, chunk, run.target_share, SEED, False)
     return loss, feed, clone.init_params(model, TARGET, SEED)
 
 

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glam_jax.runtime import checkpoint, loop, optim, preemption, writer
+from glam_jax.runtime import checkpoint, loop, optim, preemption
+from glam_jax.runtime.metrics import MetricWriter
 
 SEED, ROWS, BATCH, WIDTH = 3, 50, 16, 8
 
@@ -82,7 +83,7 @@ def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
     with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(lambda: state))
         state = found.state if found else state
-        with writer.MetricWriter(workdir, int(state.step)) as metrics:
+        with MetricWriter(workdir, int(state.step)) as metrics:
             loop.fit(
                 state,
                 make_step(feed),

@@ -4,7 +4,7 @@ Replay across sources shows what the latents carry, before any policy: it needs 
 Use: --config=configs/studies/ablations.py:quick
 """
 
-from glam_jax import grid
+from glam_jax.study import grid
 
 
 def get_config(argument: str = ""):

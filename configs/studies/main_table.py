@@ -1,6 +1,6 @@
 """Every method on every task. Use: --config=configs/studies/main_table.py:quick"""
 
-from glam_jax import grid
+from glam_jax.study import grid
 
 TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
 METHODS = ("glam_o", "glam", "lapa_o", "lapa", "clam_o", "clam", "mip")

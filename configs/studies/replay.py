@@ -3,7 +3,7 @@
 Use: --config=configs/studies/replay.py:quick
 """
 
-from glam_jax import grid
+from glam_jax.study import grid
 
 TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
 

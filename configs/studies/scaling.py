@@ -3,7 +3,7 @@
 Use: --config=configs/studies/scaling.py:quick
 """
 
-from glam_jax import grid
+from glam_jax.study import grid
 
 SIZES = (100, 300, 500)  # episodes in all
 QUICK_SIZES = (50, 100, 200)

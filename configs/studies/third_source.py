@@ -4,7 +4,7 @@ The target is `kinova_real`, the simulated stand-in for a real arm.
 Use: --config=configs/studies/third_source.py:quick
 """
 
-from glam_jax import grid
+from glam_jax.study import grid
 
 TASKS = ("lifting", "pick_place", "knock_down")
 

@@ -5,8 +5,8 @@ trained on, and a change that only its own world model, or having none, allows.
 Use: --config=configs/studies/tuning.py:quick
 """
 
-from glam_jax import grid
 from glam_jax.config import METHODS
+from glam_jax.study import grid
 
 UPDATES = {"quick": 4000, "standard": 6000}  # of the policy on lifting
 GLAM, CLAM, LAPA = ((f"{family}_o", family) for family in ("glam", "clam", "lapa"))

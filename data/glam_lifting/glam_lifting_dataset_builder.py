@@ -17,8 +17,9 @@ import tempfile
 
 import tensorflow_datasets as tfds
 
-from glam_jax import collect, episodes
-from glam_jax.recording import Recording
+from glam_jax.data import dataset
+from glam_jax.data.spec import Recording
+from glam_jax.demonstrations import simulated
 
 
 @dataclasses.dataclass(eq=False)
@@ -31,7 +32,7 @@ class SourceConfig(tfds.core.BuilderConfig):
     image_size: int = 64
 
 
-class Builder(episodes.EpisodeBuilder):
+class Builder(dataset.EpisodeBuilder):
     """Scripted demonstrations of the lifting task."""
 
     BUILDER_CONFIGS = [
@@ -44,13 +45,13 @@ class Builder(episodes.EpisodeBuilder):
     @functools.cached_property
     def recording(self) -> Recording:
         config = self.builder_config
-        expert = collect.scripted_expert("lifting", config.source, config.image_size)
+        expert = simulated.scripted_expert("lifting", config.source, config.image_size)
         return Recording("lifting", config.source, expert.layout)
 
     def episodes(self):
         config = self.builder_config
         self._recorded = tempfile.TemporaryDirectory()  # lives until the builder is done
-        report = collect.collect(
+        report = simulated.collect(
             "lifting",
             config.source,
             config.episodes,
@@ -59,7 +60,7 @@ class Builder(episodes.EpisodeBuilder):
             self._recorded.name,
         )
         return {
-            split: episodes.stream(report["dataset"], split, self.recording)
+            split: dataset.stream(report["dataset"], split, self.recording)
             for split, number in report["episodes"].items()
             if number
         }

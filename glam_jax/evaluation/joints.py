@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 
-from glam_jax.evaluation import charts
+from glam_jax.display import charts
 from glam_jax.evaluation.rollout import Rollout
-from glam_jax.runtime.writer import write_json
+from glam_jax.files import write_json
 from glam_jax.sim import experts
 from glam_jax.sim.env import Env
 

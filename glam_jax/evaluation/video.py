@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from glam_jax import schema
-from glam_jax.evaluation import canvas
+from glam_jax.display import canvas
 from glam_jax.evaluation.rollout import Rollout
 from glam_jax.sim.env import Env, Sight, make_env, simulation_options
 

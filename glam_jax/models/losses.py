@@ -42,7 +42,7 @@ def target_indices(is_target: jax.Array, whole: np.ndarray) -> jax.Array:
     """Indices of the target rows of a batch, or of a piece of one: for terms that others have not.
 
     Args:
-      is_target: (B,) 1 on target rows. whole: of the whole batch, as of `pipeline.target_rows`.
+      is_target: (B,) 1 on target rows. whole: of the whole batch, as of `feeds.target_rows`.
 
     Returns:
       (n,) int, n being the most target rows of any such piece, since they are evenly spread; B,

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
+from glam_jax.models.dinov2.vit import DinoV2
 from glam_jax.models.layers import Conv, HalvingConv, in_chunks, patches
-from glam_jax.models.vit import DinoV2
 
 CONV, DINOV2 = "conv", "dinov2"
 ENCODERS = (CONV, DINOV2)

@@ -27,13 +27,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from glam_jax.errors import UserError
 from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState
 
 ARRAYS = ("train", "ema", "statistics")
 
 
-class CheckpointError(OSError):
+class CheckpointError(UserError, OSError):
     """A checkpoint could not be written, or none of those found could be read."""
 
 

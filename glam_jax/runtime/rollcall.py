@@ -9,8 +9,10 @@ import json
 import socket
 import time
 
+from glam_jax.errors import UserError
 
-class HostError(RuntimeError):
+
+class HostError(UserError, RuntimeError):
     """Hosts that do not come together: one is missing, or they disagree on who they are."""
 
 

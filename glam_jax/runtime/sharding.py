@@ -16,12 +16,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from glam_jax.errors import UserError
 from glam_jax.runtime import hosts
 
 AXIS = "data"
 
 
-class BatchSizeError(ValueError):
+class BatchSizeError(UserError, ValueError):
     """A batch that the devices cannot share out evenly."""
 
 

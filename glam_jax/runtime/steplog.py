@@ -8,8 +8,10 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from glam_jax.errors import UserError
 
-class NonFiniteLossError(ArithmeticError):
+
+class NonFiniteLossError(UserError, ArithmeticError):
     """A loss term or a gradient became infinite or not a number.
 
     Attributes:

@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import normalize, pipeline, schema
+from glam_jax import schema
+from glam_jax.data import feeds, normalize
+from glam_jax.data.store import Store
 from glam_jax.models import losses, mip, precision
+from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import decoding, dinov2, inputs, training
-from glam_jax.store import Store
+from glam_jax.stages import inputs, training
+from glam_jax.stages.decoded_error import measure_of, summary
 
 EVALUATION_BATCH = 128
 
@@ -22,7 +25,7 @@ def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipP
     settings = {
         k: tuple(v) if isinstance(v, (list, tuple)) else v
         for k, v in config.policy.items()
-        if k != "dinov2_weights"  # a path; `dinov2.with_weights` reads it
+        if k != "dinov2_weights"  # a path; `weights.with_weights` reads it
     }
     return mip.MipPolicy(
         label_dim=label_dim,
@@ -56,7 +59,7 @@ def make_loss(
 
     Args:
       model, stats: see `clone`. weights: term -> weight.
-      target_rows: (B,) bool, as of `pipeline.target_rows`. The loss also takes a piece of a
+      target_rows: (B,) bool, as of `feeds.target_rows`. The loss also takes a piece of a
         batch: the mean over pieces of one size is the loss of the whole.
       compute: see `precision.apply`.
     """
@@ -104,20 +107,20 @@ def _jitted(act):
 
 def decoded_error(act, params: dict, heldout: Store, config: ConfigDict) -> dict[str, float]:
     """Error of predicted chunks on held-out target episodes, first and last step, measured as
-    `decoding.measure_of` says for the config; `act` and `params` are those of `make_act`.
+    `decoded_error.measure_of` says for the config; `act` and `params` are those of `make_act`.
     """
-    (name, measure), chunk = decoding.measure_of(config), config.policy.chunk
+    (name, measure), chunk = measure_of(config), config.policy.chunk
     no_labels = np.zeros((len(heldout.transition_frames()), 1), np.float32)
     first, last = [], []
-    for batch in pipeline.chunk_batches(heldout, no_labels, EVALUATION_BATCH, chunk):
+    for batch in feeds.chunk_batches(heldout, no_labels, EVALUATION_BATCH, chunk):
         seen = {k: batch[k] for k in ("image", "ee_pose", "proprio", "is_target")}
         actions = _jitted(act)(params, seen, None)
         distance = np.asarray(measure(actions, batch["action"]))
         counts = batch["real"][:, None] * batch["valid"] > 0
         first.append(distance[counts[:, 0], 0])
         last.append(distance[counts[:, -1], -1])
-    near = decoding.summary(first, f"heldout_{name}")
-    return near | decoding.summary(last, f"heldout_chunk_end_{name}")
+    near = summary(first, f"heldout_{name}")
+    return near | summary(last, f"heldout_chunk_end_{name}")
 
 
 def clone(
@@ -137,16 +140,14 @@ def clone(
       stats: `label_statistics`, saved inside the checkpoints.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
-      See `loop.fit`; where training starts, `dinov2.with_weights` too.
+      See `loop.fit`; where training starts, `weights.with_weights` too.
     """
     run, chunk = config.clone, config.policy.chunk
     model = build(config, store.layout, labels.shape[1])
-    resident = pipeline.chunk_bytes(store) <= config.data.resident_bytes
-    feed = pipeline.ChunkFeed(
-        store, labels, run.batch, chunk, run.target_share, config.seed, resident
-    )
+    resident = feeds.chunk_bytes(store) <= config.data.resident_bytes
+    feed = feeds.ChunkFeed(store, labels, run.batch, chunk, run.target_share, config.seed, resident)
     act = make_act(model)
-    target_rows = pipeline.target_rows(run.batch, run.target_share)
+    target_rows = feeds.target_rows(run.batch, run.target_share)
     ema = training.train(
         "stage 2, policy",
         config,
@@ -154,7 +155,7 @@ def clone(
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
-        pretrained=lambda params: dinov2.with_weights(params, config),
+        pretrained=lambda params: weights.with_weights(params, config),
         evaluate=lambda step, state: decoded_error(
             act, {"params": state.ema, "stats": stats}, heldout, config
         ),

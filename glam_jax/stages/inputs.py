@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from glam_jax import normalize
-from glam_jax.normalize import Statistics
+from glam_jax.data import normalize
+from glam_jax.data.normalize import Statistics
 
 
 def windows(batch: dict, stats: Statistics) -> dict[str, jax.Array]:

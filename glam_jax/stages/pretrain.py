@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax import normalize, pipeline, schema
+from glam_jax import schema
+from glam_jax.data import feeds, normalize
+from glam_jax.data.store import Store
 from glam_jax.models import losses, precision
 from glam_jax.models.clam import Clam
 from glam_jax.models.glam import Glam
 from glam_jax.models.lapa import Lapa
 from glam_jax.models.world_model import LatentActionModel
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import codebook, decoding, inputs, training
-from glam_jax.store import Store
+from glam_jax.stages import codebook, decoded_error, inputs, training
 
 # Transitions per call where no gradient is taken.
 LABEL_BATCH = 256
@@ -76,7 +77,7 @@ class WorldModel:
 
     def label(self, store: Store) -> np.ndarray:
         """z_t, without noise, for every transition of a store, in order: (n, Z)."""
-        batches = pipeline.transition_batches(store, LABEL_BATCH, self.model.modality)
+        batches = feeds.transition_batches(store, LABEL_BATCH, self.model.modality)
         found = [(self._label(self.params, b, self.stats), b["real"] > 0) for b in batches]
         return np.concatenate([np.asarray(z)[real] for z, real in found])
 
@@ -88,7 +89,7 @@ class WorldModel:
         `LatentActionModel.forward_errors`.
         """
         found = []
-        for batch in pipeline.transition_batches(store, LABEL_BATCH, self.model.modality):
+        for batch in feeds.transition_batches(store, LABEL_BATCH, self.model.modality):
             errors = self._forward(self.params, batch, self.stats)
             found.append({k: np.asarray(v)[batch["real"] > 0] for k, v in errors.items()})
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]}
@@ -106,7 +107,7 @@ class WorldModel:
         if len(target.lengths) > target.targets:
             raise ValueError("decoder_inputs: the store has auxiliary episodes; expected none")
         key, found = jax.random.key(seed), []
-        batches = pipeline.transition_batches(target, LABEL_BATCH, self.model.modality)
+        batches = feeds.transition_batches(target, LABEL_BATCH, self.model.modality)
         for index, batch in enumerate(batches):
             drawn = jax.random.fold_in(key, index)
             z = self._decoder_inputs(self.params, batch, drawn, self.stats)
@@ -139,15 +140,15 @@ class WorldModel:
 
     def decoded_error(self, heldout: Store, config: ConfigDict | None = None) -> dict[str, float]:
         """Error of decoded actions on the transitions of held-out target episodes, measured as
-        `decoding.measure_of` says for the config; of the simulated arm without one.
+        `decoded_error.measure_of` says for the config; of the simulated arm without one.
 
         Raises:
           ValueError: as `decode`.
         """
         decoded = self.decode(self.label(heldout))
-        name, distance = decoding.measure_of(config)
+        name, distance = decoded_error.measure_of(config)
         found = distance(decoded, heldout.transition_actions())
-        return decoding.summary([np.asarray(found)], f"heldout_{name}")
+        return decoded_error.summary([np.asarray(found)], f"heldout_{name}")
 
 
 def world_model_of(method: str) -> type[LatentActionModel] | None:
@@ -185,7 +186,7 @@ def make_loss(
 
     Args:
       model, stats: see `pretrain`. weights: term -> weight.
-      target_rows: (B,) bool, as of `pipeline.target_rows`. The loss also takes a piece of a
+      target_rows: (B,) bool, as of `feeds.target_rows`. The loss also takes a piece of a
         batch: the mean over pieces of one size is the loss of the whole.
       compute: see `precision.apply`.
     """
@@ -235,11 +236,11 @@ def pretrain(
     run = config.pretrain
     model = build(config, store.layout)
     modality = config.world_model.modality
-    resident = pipeline.window_bytes(store, modality) <= config.data.resident_bytes
-    feed = pipeline.WindowFeed(
+    resident = feeds.window_bytes(store, modality) <= config.data.resident_bytes
+    feed = feeds.WindowFeed(
         store, run.batch, run.window, run.target_share, modality, config.seed, resident
     )
-    target_rows = pipeline.target_rows(run.batch, run.target_share)
+    target_rows = feeds.target_rows(run.batch, run.target_share)
     channels = store.arrays[modality].shape[-1]
 
     labeller = WorldModel(model, {}, stats)

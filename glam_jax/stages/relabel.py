@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
+from glam_jax.data.store import Store
 from glam_jax.stages.pretrain import WorldModel
-from glam_jax.store import Store
 
 
 def relabel(world_model: WorldModel, store: Store, path: pathlib.Path) -> np.ndarray:

@@ -9,7 +9,8 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-from glam_jax.runtime import checkpoint, hosts, loop, optim, writer
+from glam_jax.runtime import checkpoint, hosts, loop, optim
+from glam_jax.runtime.metrics import MetricWriter
 
 
 def make_step(
@@ -82,7 +83,7 @@ def train(
         with contextlib.ExitStack() as stack:
             metrics = None
             if hosts.is_leader():
-                metrics = stack.enter_context(writer.MetricWriter(directory, int(state.step)))
+                metrics = stack.enter_context(MetricWriter(directory, int(state.step)))
             state = loop.fit(
                 state,
                 step,

@@ -1,0 +1,176 @@
+"""The grounding audit of one source of a run: reads, measures, replays, and writes the report."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from glam_jax import config as configs
+from glam_jax.audit import page
+from glam_jax.audit import plots as latent_plots
+from glam_jax.audit.breakage import BREAKAGES
+from glam_jax.audit.gates import Evidence, Gate, judge, measure
+from glam_jax.data.store import Store
+from glam_jax.demonstrations import gather
+from glam_jax.display import plots
+from glam_jax.errors import DataError
+from glam_jax.evaluation import video
+from glam_jax.evaluation.replay import replay, summary
+from glam_jax.experiment import borrowed, experiment
+from glam_jax.experiment.replay import load_decoding, replay_robot
+from glam_jax.experiment.workdir import Workdir
+from glam_jax.files import write_json, write_text
+from glam_jax.schema import VIEWS, Episode, title
+from glam_jax.sim import env as simulation
+from glam_jax.sim.robots import ROBOTS
+from glam_jax.stages.pretrain import WorldModel
+
+SAMPLES = 8  # frames of the source in the strip
+
+
+def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> list[Gate]:
+    """Audits a source against the target of a run; writes `audit_SOURCE.json` and `.html`.
+
+    The names of both files end in `_BROKEN` or `_TASK` where these are given, so that a
+    broken source's report never stands in the place of the source's own.
+
+    Args:
+      workdir: of a run whose stage 1 is finished, or that borrows its world model.
+      source: the auxiliary source.
+      broken: a name of `BREAKAGES`, to break the source's episodes by; "" leaves them whole.
+      task: whose episodes of the source to pass off as this task's; "" is the run's own.
+
+    Returns:
+      The gates; the source is fit if all pass.
+
+    Raises:
+      DataError: the source is the target or is not known, or its held-out episodes are not there.
+      Else see `load_decoding`.
+    """
+    config = workdir.config()
+    target = config.data.target
+    _check_source(source, target)
+    settings = thresholds(config)
+    world_model = load_decoding(workdir, "audit with")
+    trained = borrowed.lender(config, workdir).config()
+    train = gather.read_split(trained, target, "train", trained.data.target_episodes)
+    count = config.data.heldout_episodes
+    heldout = gather.read_split(config, target, "heldout", count)
+    episodes = source_episodes(config, source, broken, task)
+    evidence = measure(world_model, train, heldout, episodes, settings)
+    stem = "_".join(filter(None, ("audit", source, broken, task)))
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = _pictures(pathlib.Path(folder), world_model, evidence, heldout, episodes)
+        replayed, figure = _replay(pathlib.Path(folder), config, world_model, evidence, episodes)
+        pictures["The first episode above its replay by the robot"] = figure
+        gates = judge(evidence, settings, replayed)
+        facts = _facts(config, world_model, len(heldout), len(episodes), broken, task)
+        name = f"Grounding audit: {title(source)} for {config.task} by {title(target)}"
+        text = page.page(name, facts, gates, pictures)
+    write_text(workdir.path / f"{stem}.html", text)
+    found = {
+        "task": config.task,
+        "method": config.method,
+        "target": title(target),
+        "source": title(source),
+        "broken": broken,
+        "episodes_of_task": task or config.task,
+        "fit": all(gate.passed for gate in gates),
+        "p_value": evidence.p_value,
+        "decoded_error": evidence.decoded_error,
+        "replay": replayed,
+        "gates": [gate.record() for gate in gates],
+    }
+    write_json(workdir.path / f"{stem}.json", found)
+    return gates
+
+
+def thresholds(config: ConfigDict) -> ConfigDict:
+    """A run's `config.audit`; the defaults of what a run was made before it had."""
+    made = configs.make(config.task).audit
+    if "audit" in config:
+        made.update(config.audit)
+    return made
+
+
+def source_episodes(
+    config: ConfigDict, source: str, broken: str = "", task: str = ""
+) -> list[Episode]:
+    """Held-out episodes of a source, broken or of another task as asked; see `audit`."""
+    asked = config.copy_and_resolve_references().unlock()
+    asked.task = task or config.task
+    episodes = gather.read_split(asked, source, "heldout", config.data.heldout_episodes)
+    for episode in episodes:
+        episode.task = config.task
+    return [BREAKAGES[broken](episode) for episode in episodes] if broken else episodes
+
+
+def _check_source(source: str, target: str) -> None:
+    able = sorted(set(ROBOTS) - {target})
+    if source not in able:
+        raise DataError(f"source is {source!r}; expected one beside the target: {', '.join(able)}")
+
+
+def _replay(
+    folder: pathlib.Path,
+    config: ConfigDict,
+    world_model: WorldModel,
+    evidence: Evidence,
+    episodes: list[Episode],
+) -> tuple[dict, pathlib.Path]:
+    """The source's decoded actions on the robot: their summary, and a figure of the first."""
+    robot = replay_robot(config)
+    env = simulation.make_env(config.task, robot, config.image_size)
+    shown = episodes[: config.replay.episodes]
+    actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]
+    result = replay(env, actions, [episode.seed for episode in shown], film=1)
+    figure = video.comparison_figure(folder / "replay.png", env, shown[0], result)
+    outcomes = experiment.outcomes(result.success)
+    return summary(shown[0].source, robot, result) | {"outcomes": outcomes}, figure
+
+
+def _pictures(
+    folder: pathlib.Path,
+    world_model: WorldModel,
+    evidence: Evidence,
+    heldout: list[Episode],
+    episodes: list[Episode],
+) -> dict[str, pathlib.Path]:
+    """Caption -> PNG of what is shown of the latents and the frames."""
+    name, known = title(episodes[0].source), evidence.decoder_range
+    groups = {title(heldout[0].source): evidence.z_target, name: evidence.z_source}
+    modality = world_model.model.modality
+    store = Store(heldout[:1], episodes[:1], (modality,))
+    frames = np.linspace(0, len(episodes[0]) - 1, SAMPLES).round().astype(int)
+    images = store.arrays[modality][store.starts[1] + frames]
+    seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in VIEWS])
+    return {
+        "Latents of held-out episodes on the target's first two principal components": (
+            latent_plots.scatter(folder / "scatter.png", groups, known)
+        ),
+        "Distance of latents from those that the action decoder was trained on": (
+            latent_plots.distances(folder / "distances.png", groups, known)
+        ),
+        f"Frames of {name}: front and overhead camera": plots.strip(folder / "frames.png", seen),
+        f"What the world model sees of them ({modality}), view by view above its reconstruction": (
+            plots.reconstructions(
+                folder / "reconstructions.png", images, world_model.reconstruct(images)
+            )
+        ),
+    }
+
+
+def _facts(config, world_model: WorldModel, heldout: int, episodes: int, broken: str, task: str):
+    """What stands below the page's title, sentence by sentence."""
+    kind = type(world_model.model).__name__
+    facts = [
+        f"World model: {kind} on {world_model.model.modality}, method {config.method}, scale "
+        f"{config.scale}, seed {config.seed}. {heldout} held-out target episodes and {episodes} of "
+        "the source, none of them trained on. All sources and robots are simulated."
+    ]
+    if broken:
+        facts.append(f"The source's episodes were broken on purpose: {broken}.")
+    if task:
+        facts.append(f"The source's episodes are of another task: {task}.")
+    return facts

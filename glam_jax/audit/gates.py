@@ -1,0 +1,213 @@
+"""Whether an auxiliary source is fit to learn from: what is measured of it, and the gates.
+
+All of it is read off a pretrained world model and episodes that it was not trained on; no policy
+is needed, and no simulation except for replay, whose summary is handed in. Each gate compares
+one number with its threshold in `config.audit`, and a source is fit if all of them pass.
+
+Why these numbers. A p value answers whether two sources differ at all, which with enough episodes
+they always do, a good source included: it is reported, and gates nothing. What is gated are sizes
+of effects, which more episodes only measure more sharply: the energy coefficient of the two
+sets of latents, the area under the ROC of a classifier that tells them apart, the share of
+latents that the action decoder knows, and how much of the change from frame to frame the forward
+model explains. That of pictures is held against the target's own as well: alone it says first how
+good the world model is, and a good one predicts even mirrored pictures better than a copy does.
+Latents of two good sources may still differ, because their demonstrators move differently; so
+these thresholds are wide, and the narrow question, whether the decoded actions do the task, is
+left to replay. There the gate is on the lower bound of the interval: few episodes are no reason to
+trust a source.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from glam_jax.audit.latent_range import LatentRange
+from glam_jax.audit.two_sample import energy_test, separability
+from glam_jax.data.store import Store
+from glam_jax.schema import Episode
+from glam_jax.stages.pretrain import WorldModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Gate:
+    """One question to a source.
+
+    Attributes:
+      name: key of its threshold in `config.audit`. asks: what it measures, in words.
+      value: what was measured; NaN fails. threshold: its bound.
+      at_least: whether the bound is the least that passes, or the most.
+      note: what else to know of the value, "" for nothing.
+    """
+
+    name: str
+    asks: str
+    value: float
+    threshold: float
+    at_least: bool
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is on the right side of the threshold, or on it."""
+        return self.value >= self.threshold if self.at_least else self.value <= self.threshold
+
+    def record(self) -> dict:
+        """As JSON: a value that is no number is null."""
+        value = self.value if math.isfinite(self.value) else None
+        return dataclasses.asdict(self) | {"value": value, "passed": self.passed}
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What a world model makes of held-out episodes of a source and of the target.
+
+    Attributes:
+      z_source, z_target: latents of each episode, (T_i - 1, Z).
+      decoder_range: where in latent space the action decoder was trained.
+      decoded_error: mm at the gripper on the target's transitions, `heldout_ee_mm` and its
+        95th percentile `heldout_ee_mm_p95`.
+      latent_distance, p_value: of `energy_test`. classifier_auc: of `separability`.
+      inside_range, forward_pose, forward_visual: (source, target) share of latents in the
+        decoder's range, and forward error over copy baseline, of the end-effector pose and of
+        the visual feature. The target's are for comparison.
+    """
+
+    z_source: list[np.ndarray]
+    z_target: list[np.ndarray]
+    decoder_range: LatentRange
+    decoded_error: dict[str, float]
+    latent_distance: float
+    p_value: float
+    classifier_auc: float
+    inside_range: tuple[float, float]
+    forward_pose: tuple[float, float]
+    forward_visual: tuple[float, float]
+
+
+def measure(
+    world_model: WorldModel,
+    train: Sequence[Episode],
+    heldout: Sequence[Episode],
+    source: Sequence[Episode],
+    settings: ConfigDict,
+) -> Evidence:
+    """Measures a source against the target; nothing is simulated.
+
+    Distances between latents are taken after whitening by the decoder's training inputs, in
+    which a dimension that says nothing of the action has the unit variance of its prior.
+
+    Args:
+      world_model: of a finished stage 1, with an action decoder.
+      train: target episodes that it was trained on. heldout: others.
+      source: episodes of the auxiliary source, held out too.
+      settings: `config.audit`.
+
+    Raises:
+      ValueError: the world model decodes no actions, or there are fewer than two episodes.
+      DataError: episodes that do not go together (`spec.check_together`).
+    """
+    seen = (world_model.model.modality,)
+    both = Store(heldout, source, seen)
+    z = _per_episode(world_model.label(both), both)
+    z_target, z_source = z[: len(heldout)], z[len(heldout) :]
+    inputs = world_model.decoder_inputs(Store(train, (), seen))
+    known = LatentRange.of(inputs, settings.range_quantile)
+    white_source, white_target = ([known.whiten(one) for one in z] for z in (z_source, z_target))
+    energy = energy_test(white_source, white_target, settings.permutations)
+    ratios = _forward_ratios(world_model, both)
+    return Evidence(
+        z_source=z_source,
+        z_target=z_target,
+        decoder_range=known,
+        decoded_error=world_model.decoded_error(Store(heldout, (), seen)),
+        latent_distance=energy.coefficient,
+        p_value=energy.p_value,
+        classifier_auc=separability(white_source, white_target),
+        inside_range=tuple(known.share_inside(np.concatenate(z)) for z in (z_source, z_target)),
+        forward_pose=ratios["ee"],
+        forward_visual=ratios["y"],
+    )
+
+
+def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) -> list[Gate]:
+    """The gates of a source, in the order of the report.
+
+    Args:
+      evidence: of `measure`. settings: `config.audit`.
+      replay: `evaluation.replay.summary` of the source's episodes; None leaves that gate out.
+    """
+
+    def gate(name, asks, value, at_least, note=""):
+        return Gate(name, asks, float(value), float(settings[name]), at_least, note)
+
+    def of_both(name, asks, at_least):
+        source, target = getattr(evidence, name)
+        return gate(name, asks, source, at_least, f"the target itself: {target:.3f}")
+
+    p95 = evidence.decoded_error["heldout_ee_mm_p95"]
+    found = [
+        gate(
+            "decoded_error_mm",
+            "decoded-action error on held-out target transitions, mm at the gripper",
+            evidence.decoded_error["heldout_ee_mm"],
+            False,
+            f"95% of transitions below {p95:.1f} mm",
+        ),
+        gate(
+            "latent_distance",
+            "energy coefficient between the source's and the target's latents",
+            evidence.latent_distance,
+            False,
+            f"p = {evidence.p_value:.3g} by permuting episodes, which gates nothing",
+        ),
+        gate(
+            "classifier_auc",
+            "how well a classifier tells the source from the target by one latent (AUC)",
+            evidence.classifier_auc,
+            False,
+            "0.5 is chance; left-out episodes",
+        ),
+        of_both("inside_range", "share of the source's latents in the decoder's range", True),
+        of_both("forward_pose", "forward error over copy baseline, end-effector pose", False),
+        of_both("forward_visual", "forward error over copy baseline, visual feature", False),
+        gate(
+            "visual_against_target",
+            "the same, over the target's own",
+            np.divide(*evidence.forward_visual) if evidence.forward_visual[1] else math.nan,
+            False,
+            _what_pictures_tell(evidence.forward_visual[1]),
+        ),
+    ]
+    if replay is not None:
+        rate = "{successes}/{trials} on {robot}, {wilson_low:.0%} to {wilson_high:.0%}"
+        asks = "replay success of decoded actions, lower end of its 95% interval"
+        found.append(gate("replay_lower", asks, replay["wilson_low"], True, rate.format(**replay)))
+    return found
+
+
+def _what_pictures_tell(of_target: float) -> str:
+    if of_target > 0.9:
+        return "tells little: of the target's pictures, too, this world model predicts hardly more"
+    return "1 is as good as of the target; a mirrored camera lies above"
+
+
+def _per_episode(rows: np.ndarray, store: Store) -> list[np.ndarray]:
+    """One row per transition of a store -> the rows of each episode."""
+    return np.split(rows, np.cumsum(store.lengths - 1)[:-1])
+
+
+def _forward_ratios(world_model: WorldModel, store: Store) -> dict[str, tuple[float, float]]:
+    """`ee`, `y` -> forward error over copy baseline of (auxiliary, target) transitions."""
+    errors = world_model.forward_errors(store)
+    count = int((store.lengths - 1)[: store.targets].sum())
+
+    def ratio(part: str, rows: slice) -> float:
+        copy = float(errors[f"copy_{part}"][rows].mean())
+        return float(errors[f"forward_{part}"][rows].mean()) / copy if copy else math.nan
+
+    return {
+        part: (ratio(part, slice(count, None)), ratio(part, slice(count))) for part in ("ee", "y")
+    }

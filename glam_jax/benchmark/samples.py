@@ -1,0 +1,87 @@
+"""Made-up demonstrations and statistics, for speed alone: the right shapes, nothing to learn."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glam_jax import schema
+from glam_jax.data import normalize
+from glam_jax.data.store import Store
+
+EPISODES = 4  # of each source
+SEED = 0
+
+
+@functools.lru_cache(maxsize=2)
+def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
+    """Training data of one arm and one auxiliary source, and their statistics.
+
+    Args:
+      image_size: side of the pictures, pixels.
+      frames: of each of the `EPISODES` episodes of either source.
+    """
+    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
+    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+    made = Store(target, auxiliary)
+    return made, normalize.statistics(made)
+
+
+def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
+    """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones; its images
+    are in a file, as those of data that do not fit into memory."""
+    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
+    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+
+    def repeated(distinct: list, count: int) -> Iterator[schema.Episode]:
+        return itertools.islice(itertools.cycle(distinct), count)
+
+    targets = max(episodes // 10, 1)
+    return Store(
+        repeated(target, targets),
+        repeated(auxiliary, episodes - targets),
+        modalities=(modality,),
+        memory_bytes=0,
+    )
+
+
+def _episodes(layout: schema.Layout, frames: int, source: str, first: int) -> list[schema.Episode]:
+    seeds = range(first, first + EPISODES)
+    return [schema.fake_episode(layout, frames, seed, "lifting", source) for seed in seeds]
+
+
+def params(init: Callable[[], dict], scale: float = 0.02) -> dict:
+    """Small random numbers of the shapes that `init` would give, which is not run."""
+    rng = np.random.default_rng(SEED)
+
+    def draw(leaf):
+        return jnp.asarray(rng.normal(scale=scale, size=leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, jax.eval_shape(init))
+
+
+def labels(data: Store, latent: int) -> np.ndarray:
+    """Latents (n, Z) of all transitions of a store, made up."""
+    rng = np.random.default_rng(SEED)
+    return rng.normal(size=(len(data.transition_frames()), latent)).astype(np.float32)
+
+
+def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int, reach: float = 0.3) -> dict:
+    """Statistics of demonstrations that stay near given starts, as of `clone.label_statistics`.
+
+    Args:
+      postures: (N, S) joints (rad) and openings. ee_poses: (N, E).
+      latent: Z.
+      reach: how far actions go from the postures, rad.
+    """
+    near = np.concatenate([postures - reach, postures + reach])
+    moving = {"diff_std": np.full(ee_poses.shape[1], 1e-2, np.float32)}
+    return {
+        "ee_pose": normalize.array_statistics(ee_poses) | moving,
+        "proprio": normalize.array_statistics(near),
+        "action": normalize.array_statistics(near),
+        "label": normalize.array_statistics(np.array([[-1.0] * latent, [1.0] * latent])),
+    }

@@ -1,0 +1,61 @@
+"""From the start of a process to its first training step, cold and with the compilation cache."""
+
+import functools
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from glam_jax.benchmark.case import BenchmarkError, Case, Sizes, Work
+
+BATCH = 64
+# Arguments of a start -> the folder that its last cold start filled.
+_FILLED: dict[tuple[str, ...], tempfile.TemporaryDirectory] = {}
+
+
+def cases(sizes: Sizes) -> Iterator[Case]:
+    """Stage 1 at the standard scale, with an empty compilation cache and with a filled one."""
+    arguments = ("pretrain", "standard", str(BATCH))
+    for kind, make in (("cold", _cold), ("cached", _cached)):
+        name = f"startup/stage1 standard batch {BATCH}/{kind}"
+        yield Case(name, "start", 1, functools.partial(make, arguments, sizes.starts))
+
+
+def _cold(arguments: tuple[str, ...], starts: int) -> Work:
+    def start():
+        _FILLED[arguments] = tempfile.TemporaryDirectory(prefix="glam_jax_compiled_")
+        return first_step(arguments, _FILLED[arguments].name)
+
+    # Not warmed up: the first start is what is asked for.
+    return Work(start, warm_up=0, repeats=starts)
+
+
+def _cached(arguments: tuple[str, ...], starts: int) -> Work:
+    if arguments not in _FILLED:
+        _cold(arguments, 1).run()
+    folder = _FILLED[arguments].name
+    return Work(lambda: first_step(arguments, folder), warm_up=0, repeats=starts)
+
+
+def first_step(arguments: tuple[str, ...], cache: str) -> float:
+    """Starts a process of `first_step`, with its compilation cache in a folder; its first loss.
+
+    Raises:
+      BenchmarkError: it failed, for instance where only one process may hold the device.
+    """
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # this process holds device memory too
+    }
+    command = [sys.executable, "-m", "glam_jax.benchmark.first_step", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise BenchmarkError(
+            f"{' '.join(command[1:])} failed with status {done.returncode}: {reason}. "
+            "Leave it out by naming the other groups in --only"
+        )
+    return float(done.stdout.split()[-1])

@@ -1,0 +1,305 @@
+"""Episodes to batches: windows for stage 1, chunks for stage 2, and all transitions in order.
+
+A feed draws a batch from a `Store` in two halves, between which the data may cross to the device:
+
+    fetched = feed.fetch(step)             on the host
+    batch = feed.assemble(fetched, step)   pure; inside the jitted train step
+
+A resident feed keeps the arrays on the device: `fetch` returns them, and `assemble` draws and
+gathers. A streaming feed gathers on the host, and `assemble` hands the batch on. Both draw
+the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
+batches that an uninterrupted one would, and there is no position to save.
+
+`feed.only(rows)` reads those rows of the same batches and no others, and what `feed.by_row` marks
+in `fetched` can be cut into pieces: so several hosts and devices share a batch.
+
+A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
+starts none (SPEC section 1).
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from glam_jax.data.store import MODALITIES, Store
+from glam_jax.schema import VIEWS
+
+# --- What a batch is --------------------------------------------------------------------
+
+# The host's and the device's version of each gather are one function: `take(array, index)`
+# and `xp` are numpy's or JAX's.
+
+
+def _host_take(array, index):
+    return array.take(index, axis=0)
+
+
+def _device_take(array, index):
+    # "clip" does not change valid indices, and is ten times faster on CPU than the default.
+    return array.at[index].get(mode="clip")
+
+
+def _windows(arrays: dict, frames_B, time: int, modality: str, xp, take) -> dict:
+    frames_BT = frames_B[:, None] + xp.arange(time, dtype=np.int32)
+    batch = {name: take(arrays[name], frames_BT) for name in ("ee_pose", "proprio", "action")}
+    return {"image": take(arrays[modality], frames_BT)} | batch
+
+
+def _chunks(arrays: dict, frames_B, chunk: int, xp, take) -> dict:
+    last_B1 = take(arrays["last"], frames_B)[:, None]
+    frames_BK = frames_B[:, None] + xp.arange(chunk, dtype=np.int32)
+    clipped_BK = xp.minimum(frames_BK, last_B1)
+    image_BHWC = take(arrays["rgb"], frames_B)
+    views = image_BHWC.reshape(*image_BHWC.shape[:-1], len(VIEWS), 3)
+    return {
+        "image": xp.moveaxis(views, -2, 1),
+        "ee_pose": take(arrays["ee_pose"], frames_B),
+        "proprio": take(arrays["proprio"], frames_B),
+        "latent": take(arrays["latent"], clipped_BK),
+        "action": take(arrays["action"], clipped_BK),
+        "valid": (frames_BK <= last_B1).astype(np.float32),
+    }
+
+
+def target_rows(batch: int, target_share: float) -> np.ndarray:
+    """Which rows are target rows (B,) bool: round(batch * share) of them, evenly spread.
+
+    Any run of consecutive rows, as a shard of the batch is, holds its share up to one row.
+
+    Raises:
+      ValueError: if the share is not in [0, 1].
+    """
+    if not 0.0 <= target_share <= 1.0:
+        raise ValueError(f"target_share is {target_share}, expected a number in [0, 1]")
+    count = max(round(batch * target_share), int(target_share > 0))
+    return np.diff(np.arange(batch + 1) * count // batch) == 1
+
+
+# --- Feeds ------------------------------------------------------------------------------
+
+
+class Feed:
+    """Batches of B = `batch` rows drawn from a store; use `WindowFeed` or `ChunkFeed`.
+
+    `by_row` is a prefix tree of what `fetch` gives, True on what has one entry a row.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        extra: dict[str, np.ndarray],
+        names: Sequence[str],
+        gather: Callable,
+        following: int,
+        batch: int,
+        target_share: float,
+        seed: int,
+        resident: bool,
+    ):
+        self._seed, self.resident, self._gather, self.batch = seed, resident, gather, batch
+        self.by_row = {"data": False, "candidates": False, "row": True} if resident else True
+        self._is_target = target_rows(batch, target_share)
+        row_B = np.arange(batch, dtype=np.int32)
+        candidates = {
+            kind: _candidates(store, following, kind, target_share)
+            for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target))
+            if rows.any()
+        }
+        if resident:
+            data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
+            self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
+        else:
+            self._data = {name: store.arrays[name] for name in names} | extra
+            self._host = _host_device()
+            self._candidates, self._row_B = jax.device_put(candidates, self._host), row_B
+            self._draw_on_host = jax.jit(self._draw)
+
+    def only(self, rows: np.ndarray) -> "Feed":
+        """This feed, fetching no other rows of each batch than those of these numbers."""
+        feed = copy.copy(self)
+        if self.resident:
+            feed._fetched = {**self._fetched, "row": jax.device_put(rows.astype(np.int32))}
+        else:
+            feed._row_B = rows.astype(np.int32)
+        return feed
+
+    def _draw(self, candidates: dict, step) -> jax.Array:
+        """Start frames (B,) of the rows of a step; each kind of row draws from its own key."""
+        # The generator is named because it must not follow a global option: host and device
+        # have to draw alike.
+        key = jax.random.fold_in(jax.random.key(self._seed, impl="threefry2x32"), step)
+        drawn, rows = [], []
+        for i, (kind, (starts, cumulative)) in enumerate(sorted(candidates.items())):
+            rows.append(np.flatnonzero(self._is_target == (kind == "target")))
+            shape, own_key = (len(rows[-1]),), jax.random.fold_in(key, i)
+            if cumulative is None:
+                index = jax.random.randint(own_key, shape, 0, len(starts))
+            else:
+                index = jnp.searchsorted(cumulative, jax.random.uniform(own_key, shape), "right")
+                index = jnp.minimum(index, len(starts) - 1)
+            drawn.append(starts[index])
+        return jnp.concatenate(drawn)[np.argsort(np.concatenate(rows))]
+
+    def fetch(self, step: int):
+        """What `assemble` needs for the batch of a step: on the device, or still on the host."""
+        if self.resident:
+            return self._fetched
+        step = jax.device_put(np.int32(step), self._host)
+        frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
+        batch = self._gather(self._data, frames, np, _host_take)
+        is_target = self._is_target[self._row_B].astype(np.float32)
+        return batch | {"is_target": is_target, "row": self._row_B}
+
+    def assemble(self, fetched, step) -> dict[str, jax.Array]:
+        """The batch of a step from what was fetched for it. Pure; made to be jitted."""
+        if not self.resident:
+            return fetched
+        row_B = fetched["row"]
+        frames = _device_take(self._draw(fetched["candidates"], step), row_B)
+        batch = self._gather(fetched["data"], frames, jnp, _device_take)
+        is_target = _device_take(jnp.asarray(self._is_target, jnp.float32), row_B)
+        return batch | {"is_target": is_target, "row": row_B}
+
+
+def _host_device():
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # no CPU among JAX_PLATFORMS: any device draws the same rows
+        return jax.local_devices()[0]
+
+
+def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
+    """Frames that a kind's rows may start at, and their cumulative probabilities, if unequal."""
+    target = kind == "target"
+    lengths = store.lengths[: store.targets] if target else store.lengths[store.targets :]
+    if not len(lengths):
+        raise ValueError(f"target_share is {share}, but the store has no {kind} episodes")
+    if (short := lengths < following + 1).any():
+        index = int(np.flatnonzero(short)[0])
+        raise ValueError(
+            f"{kind} episode {index} has {lengths[index]} frames, fewer than a window's "
+            f"{following + 1}; {int(short.sum())} of {len(lengths)} are too short"
+        )
+    return store.starts_of(following, target), store.cumulative_of(following, target)
+
+
+class WindowFeed(Feed):
+    """Stage 1 batches of windows (`schema.window_batch_shapes`).
+
+    Every window of every episode of a kind of source is equally likely, or as the store's
+    weights say.
+
+    Args:
+      store: the data.
+      batch, time: B rows of T consecutive frames of one episode, T >= 2.
+      target_share: fraction of rows from the target source; 1.0 needs no auxiliary episodes.
+      modality: what `image` holds, "rgb" (6 channels) or "mask" (2 channels of 0 and 1).
+      seed: seed of the drawing.
+      resident: keep the arrays on the device (see `window_bytes`).
+
+    Raises:
+      ValueError: for an episode shorter than T, a share without episodes, an unknown modality.
+    """
+
+    def __init__(self, store, batch, time, target_share, modality, seed, resident):
+        def gather(arrays, frames, xp, take):
+            return _windows(arrays, frames, time, modality, xp, take)
+
+        names = _window_names(modality)
+        super().__init__(store, {}, names, gather, time - 1, batch, target_share, seed, resident)
+
+
+class ChunkFeed(Feed):
+    """Stage 2 batches of observations and the K transitions after them
+    (`schema.chunk_batch_shapes`).
+
+    Every frame with a transition is equally likely as an observation.
+
+    Args:
+      store: the data; needs "rgb".
+      latents: (n, Z) float32, one per transition in the order of `Store.transition_frames`.
+      batch, chunk: B rows of K transitions, padded at the episode's end.
+      target_share, seed, resident: as for `WindowFeed`.
+
+    Raises:
+      ValueError: if the number of latents is not that of transitions; for a share without
+        episodes.
+    """
+
+    def __init__(self, store, latents, batch, chunk, target_share, seed, resident):
+        def gather(arrays, frames, xp, take):
+            return _chunks(arrays, frames, chunk, xp, take)
+
+        extra = {"latent": _per_frame(store, latents)}
+        super().__init__(store, extra, _CHUNK_NAMES, gather, 1, batch, target_share, seed, resident)
+
+
+_CHUNK_NAMES = ("rgb", "ee_pose", "proprio", "action", "last")
+
+
+def _window_names(modality: str) -> tuple[str, ...]:
+    if modality not in MODALITIES:
+        raise ValueError(f"unknown modality {modality!r}, known: {MODALITIES}")
+    return (modality, "ee_pose", "proprio", "action")
+
+
+def _per_frame(store: Store, latents: np.ndarray) -> np.ndarray:
+    frames = store.transition_frames()
+    if len(latents) != len(frames):
+        raise ValueError(
+            f"found {len(latents)} latents, expected {len(frames)}, one per transition"
+        )
+    per_frame = np.zeros((len(store.arrays["last"]), latents.shape[1]), np.float32)
+    per_frame[frames] = latents
+    return per_frame
+
+
+def window_bytes(store: Store, modality: str) -> int:
+    """Device bytes of a resident `WindowFeed`."""
+    return store.nbytes(_window_names(modality))
+
+
+def chunk_bytes(store: Store) -> int:
+    """Device bytes of a resident `ChunkFeed`, latents excepted."""
+    return store.nbytes(_CHUNK_NAMES)
+
+
+# --- In order ---------------------------------------------------------------------------
+
+
+def transition_batches(store: Store, batch: int, modality: str) -> Iterator[dict[str, np.ndarray]]:
+    """All transitions of a store in order, as windows of two frames.
+
+    Yields batches of one size, as of `WindowFeed` with T = 2, and `real` (B,) float32: 0 on
+    the rows that pad the last batch by repeating the last transition. Relabelling keeps the
+    rows with `real` and so gets latents in the order that `ChunkFeed` takes.
+    """
+    arrays = {name: store.arrays[name] for name in _window_names(modality)}
+
+    def gather(frames):
+        return _windows(arrays, frames, 2, modality, np, _host_take)
+
+    return _in_order(store, batch, gather)
+
+
+def chunk_batches(
+    store: Store, latents: np.ndarray, batch: int, chunk: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """All observations with their chunks in order, as of `ChunkFeed`, and `real` (B,)."""
+    arrays = {name: store.arrays[name] for name in _CHUNK_NAMES}
+    arrays["latent"] = _per_frame(store, latents)
+    return _in_order(store, batch, lambda frames: _chunks(arrays, frames, chunk, np, _host_take))
+
+
+def _in_order(store: Store, batch: int, gather: Callable) -> Iterator[dict[str, np.ndarray]]:
+    frames = store.transition_frames()
+    first_auxiliary = store.starts[store.targets] if store.targets < len(store.starts) else None
+    for at in range(0, len(frames), batch):
+        rows = frames[np.minimum(np.arange(at, at + batch), len(frames) - 1)]
+        is_target = np.ones(batch, bool) if first_auxiliary is None else rows < first_auxiliary
+        real = np.arange(at, at + batch) < len(frames)
+        flags = {"is_target": is_target.astype(np.float32), "real": real.astype(np.float32)}
+        yield gather(rows) | flags

@@ -1,0 +1,166 @@
+"""The frames of all sources in flat arrays: what batches are drawn from."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+import jax
+import numpy as np
+
+from glam_jax.data import spill
+from glam_jax.data.spec import check_together
+from glam_jax.schema import EE_DIM, TARGET_ONLY, VIEWS, Episode, Layout
+
+MODALITIES = ("rgb", "mask")
+_STORED_AS = {"rgb": "image", "mask": "mask"}
+
+
+class Store:
+    """Frames of all sources, flattened: N frames of M episodes.
+
+    Auxiliary episodes are used without actions and joints, whether they were recorded with them
+    or not.
+
+    Attributes:
+      layout: layout of the target source.
+      arrays: `rgb` (N, H, W, 2 * 3) and `mask` (N, H, W, 2), uint8, both views stacked on
+        channels, in memory or in a file; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A),
+        float32, the last two zero on auxiliary frames; `last` (N,), int32: the frame at which
+        the last transition of the frame's episode starts.
+      starts, lengths: (M,) first frame and number of frames of each episode.
+      targets: number of target episodes; they come first.
+      weights: (M,) how likely a window of each episode is drawn, relative to the others of its
+        kind; None if all are as likely.
+    """
+
+    def __init__(
+        self,
+        target: Iterable[Episode],
+        auxiliary: Iterable[Episode] = (),
+        modalities: Sequence[str] = MODALITIES,
+        weights: Sequence[float] | None = None,
+        memory_bytes: int | None = None,
+    ):
+        """Copies the episodes, one after the other; each image is held once.
+
+        Args:
+          memory_bytes: images of a modality that take more are kept in a file, `spill.FileRows`,
+            and not in memory, in which then one episode is at a time; None: never.
+
+        Raises:
+          DataError: for episodes of different tasks or numbers of arms.
+          ValueError: without target episodes, for an unknown modality, or for arrays whose
+            shape is not that of the first episode.
+          OSError: no room for the file.
+        """
+        if unknown := set(modalities) - set(MODALITIES):
+            raise ValueError(f"unknown modalities {sorted(unknown)}, known: {MODALITIES}")
+        target = iter(target)
+        if (first := next(target, None)) is None:
+            raise ValueError("a store needs target episodes, found none")
+        self.layout = _layout_of(first)
+        self.weights = None if weights is None else np.asarray(weights, np.float64)
+        growing = _columns(self.layout, modalities, memory_bytes)
+        lengths, self.targets = [], 0
+        for episode in itertools.chain([first], target):
+            lengths.append(self._add(growing, episode, first, ("ee_pose", *TARGET_ONLY)))
+            self.targets += 1
+        for episode in auxiliary:
+            lengths.append(self._add(growing, episode, first, ("ee_pose",)))
+        self.lengths = np.array(lengths, np.int32)
+        self.starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
+        last = self.starts + self.lengths - 2
+        self.arrays = {"last": np.repeat(last, self.lengths).astype(np.int32)}
+        self.arrays |= {name: column.finish() for name, column in growing.items()}
+        self._on_device = {}
+
+    def _add(self, growing: dict, episode: Episode, first: Episode, known: tuple) -> int:
+        """Adds an episode's images and the `known` of its other arrays; returns its length."""
+        check_together([first, episode])
+        expected = self.layout.step_arrays()
+
+        def steps(name: str) -> np.ndarray:
+            array, shape = episode.steps[name], (len(episode), *expected[name][0])
+            if array.shape != shape:
+                raise ValueError(
+                    f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
+                    f"found shape {array.shape}, expected {shape}"
+                )
+            return array
+
+        for name, column in growing.items():
+            if name in _STORED_AS:
+                column.add(_stacked([steps(f"{_STORED_AS[name]}_{view}") for view in VIEWS]))
+            elif name in known:
+                column.add(steps(name))
+            else:
+                column.add(np.zeros((len(episode), *expected[name][0]), np.float32))
+        return len(episode)
+
+    def starts_of(self, following: int, target: bool) -> np.ndarray:
+        """Frames (n,) of target or auxiliary episodes with `following` more behind them."""
+        chosen = slice(None, self.targets) if target else slice(self.targets, None)
+        ranges = [
+            np.arange(start, start + length - following, dtype=np.int32)
+            for start, length in zip(self.starts[chosen], self.lengths[chosen], strict=True)
+        ]
+        return np.concatenate([np.zeros(0, np.int32), *ranges])
+
+    def cumulative_of(self, following: int, target: bool) -> np.ndarray | None:
+        """Cumulative probabilities (n,) of the frames of `starts_of`; None if all are equal."""
+        if self.weights is None:
+            return None
+        chosen = slice(None, self.targets) if target else slice(self.targets, None)
+        each = np.repeat(self.weights[chosen], self.lengths[chosen] - following)
+        return (np.cumsum(each) / each.sum()).astype(np.float32)
+
+    def transition_frames(self) -> np.ndarray:
+        """Frames (n,) at which transitions start, in order: the order of latents."""
+        return np.concatenate([self.starts_of(1, True), self.starts_of(1, False)])
+
+    def transition_actions(self) -> np.ndarray:
+        """Actions (n, A) of all transitions in order; MIP's labels in place of latents."""
+        return self.arrays["action"][self.transition_frames()]
+
+    def nbytes(self, names: Sequence[str]) -> int:
+        """Bytes of the named arrays."""
+        return sum(self.arrays[name].nbytes for name in names)
+
+    def on_device(self, name: str) -> jax.Array:
+        """A named array on the default device; put there once and shared by all feeds."""
+        if name not in self._on_device:
+            self._on_device[name] = jax.device_put(self.arrays[name])
+        return self._on_device[name]
+
+    def free_device(self) -> None:
+        """Forgets the device's copies; they are freed once no feed holds them."""
+        self._on_device.clear()
+
+
+def _layout_of(episode: Episode) -> Layout:
+    """The layout of a target source, as one of its episodes has it."""
+    steps = episode.steps
+    size, arms = steps["image_front"].shape[1], steps["ee_pose"].shape[1] // EE_DIM
+    widths = {f"arm_{name}": steps[name].shape[1] // arms for name in TARGET_ONLY}
+    return Layout(arms=arms, image_size=size, has_actions=True, **widths)
+
+
+def _columns(layout: Layout, modalities: Sequence[str], memory_bytes: int | None) -> dict:
+    """Name -> `spill.Growing`, of all arrays that hold what episodes hold."""
+    arrays = layout.step_arrays()
+    made = {}
+    for modality in modalities:
+        (*sides, channels), dtype = arrays[f"{_STORED_AS[modality]}_{VIEWS[0]}"]
+        made[modality] = spill.Growing((*sides, channels * len(VIEWS)), dtype, memory_bytes)
+    for name in ("ee_pose", *TARGET_ONLY):
+        made[name] = spill.Growing(*arrays[name])
+    return made
+
+
+def _stacked(views: list[np.ndarray]) -> np.ndarray:
+    """Views (T, H, W, C) joined on channels."""
+    channels = views[0].shape[-1]
+    joined = np.empty((*views[0].shape[:-1], channels * len(views)), views[0].dtype)
+    for v, view in enumerate(views):
+        for c in range(channels):  # several times faster than all channels at once
+            joined[..., v * channels + c] = view[..., c]
+    return joined

@@ -1,0 +1,177 @@
+"""Records demonstrations of scripted experts: simulation in, a dataset on disk out.
+
+Episodes are the first N successes over increasing seeds, so N decides which they are. What
+is finished is kept beside the dataset in `<dataset>.partial/` until the dataset is whole:
+a killed run continues where it was, and a larger N adds to what is there.
+"""
+
+import dataclasses
+import itertools
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from glam_jax.data import dataset
+from glam_jax.data.spec import Recording, check_episode
+from glam_jax.demonstrations import partial
+from glam_jax.display import contact_sheet
+from glam_jax.errors import DataError
+from glam_jax.schema import FIRST_SEED, Episode, Layout, title
+
+LEAST_SUCCESS_RATE = 0.5
+_ATTEMPTS_TO_JUDGE = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Expert:
+    """Who demonstrates.
+
+    Attributes:
+      layout: of the episodes.
+      demonstrate: seeds (B,) -> B episodes in order, failures included; an episode follows
+        from its seed alone.
+      batch: most seeds asked for at once.
+    """
+
+    layout: Layout
+    demonstrate: Callable[[np.ndarray], list[Episode]]
+    batch: int
+
+
+def scripted_expert(task: str, source: str, image_size: int) -> Expert:
+    """The scripted expert of a task in simulation; `source` is the robot's name."""
+    from glam_jax.sim import env, experts
+
+    world = env.make_env(task, source, image_size)
+    return Expert(world.layout, lambda seeds: experts.demonstrate(world, seeds), experts.batch())
+
+
+def collect(
+    task: str,
+    source: str,
+    episodes: int,
+    heldout: int,
+    image_size: int,
+    root: str | Path,
+    progress: bool = True,
+    make_expert: Callable[[str, str, int], Expert] = scripted_expert,
+) -> dict:
+    """Makes sure that a dataset holds enough episodes, recording those that are missing.
+
+    Args:
+      task, source, image_size: what to record.
+      episodes, heldout: successful episodes of the splits "train" and "heldout".
+      root: the data root.
+      progress: show a bar with rate and time left.
+      make_expert: (task, source, image_size) -> `Expert`.
+
+    Returns:
+      A report: `source` (its title), `dataset` (folder), `episodes` and `recorded` (split ->
+      number that it holds, and that this call added), `success_rate` of the expert (split ->
+      fraction), `seconds`.
+
+    Raises:
+      ValueError: for an unknown source; lists the known ones.
+      DataError: if the dataset there is damaged, of another kind or by another simulator.
+      RuntimeError: if fewer than half of the demonstrations succeed.
+      OSError: if the disk is full; what was there stays.
+    """
+    began = time.monotonic()
+    if source not in (known := FIRST_SEED["train"]):
+        raise ValueError(f"unknown source {source!r}; known: {', '.join(sorted(known))}")
+    expert = make_expert(task, source, image_size)
+    recording = Recording(task, source, expert.layout)
+    folder = dataset.recover(root, recording)
+    held = dataset.count(folder, recording)
+    goal = {"train": max(episodes, held["train"]), "heldout": max(heldout, held["heldout"])}
+    if held != goal:
+        _extend(expert, recording, root, held, goal, progress)
+    return {
+        "source": title(source),
+        "dataset": str(folder),
+        "episodes": goal,
+        "recorded": {split: goal[split] - held[split] for split in goal},
+        "success_rate": {
+            split: number / (_next_seed(folder, recording, split) - _first(recording, split))
+            for split, number in goal.items()
+            if number
+        },
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, progress: bool):
+    """Records what the splits lack and writes the dataset anew, with what it held in front."""
+    folder = dataset.dataset_path(root, recording)
+    partial = folder.parent.with_name(folder.parent.name + ".partial")
+    everything = {}
+    for split in (s for s in goal if goal[s]):
+        kept = dataset.stream(folder, split, recording) if held[split] else ()
+        added = _record(expert, recording, folder, split, goal[split] - held[split], progress)
+        new = itertools.chain.from_iterable(part.episodes() for part in added)
+        everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
+    dataset.write(root, recording, everything)
+    shutil.rmtree(partial, ignore_errors=True)
+    split = next(iter(everything))
+    shown = dataset.read(folder, split, recording, min(goal[split], 3))
+    contact_sheet.save(shown, folder.parent / "contact_sheet.png")
+
+
+def _first(recording: Recording, split: str) -> int:
+    return FIRST_SEED[split][recording.source]
+
+
+def _next_seed(folder: Path, recording: Recording, split: str) -> int:
+    """The seed after the last one that the dataset holds."""
+    last = dataset.last(folder, split, recording)
+    return _first(recording, split) if last is None else last.seed + 1
+
+
+def _record(
+    expert: Expert, recording: Recording, folder: Path, split: str, goal: int, progress: bool
+) -> list[partial.Part]:
+    """Parts with `goal` new successes or more; parts that a killed run left are used."""
+    partial = folder.parent.with_name(folder.parent.name + ".partial")
+    last = dataset.last(folder, split, recording)
+    version = last.simulator_version if last else None
+    seed = _next_seed(folder, recording, split)
+    found, attempts, successes = [], 0, 0
+    name = f"collecting {recording.task} {title(recording.source)} {split}"
+    with tqdm(total=goal, desc=name, unit="episode", disable=not progress) as bar:
+        while successes < goal:
+            part = partial.find(partial, split, seed)
+            if part is None:
+                seeds = np.arange(seed, seed + min(expert.batch, goal - successes))
+                part = _demonstrate(expert, recording, partial, split, seeds)
+            version = version or part.simulator_version
+            if part.simulator_version not in (None, version):
+                raise DataError(
+                    f"{part.path}: simulator_version is {part.simulator_version!r}, expected "
+                    f"{version!r} as in the episodes before; remove {partial} or {folder}"
+                )
+            found.append(part)
+            seed += part.attempts
+            attempts += part.attempts
+            successes += part.successes
+            bar.update(min(successes, goal) - bar.n)
+            bar.set_postfix_str(f"{successes / attempts:.0%} succeed")
+            if attempts >= _ATTEMPTS_TO_JUDGE and successes < LEAST_SUCCESS_RATE * attempts:
+                raise RuntimeError(
+                    f"{recording.name}: {successes} of {attempts} demonstrations succeed, "
+                    f"expected at least {LEAST_SUCCESS_RATE:.0%}; stopped before seed {seed}"
+                )
+    return found
+
+
+def _demonstrate(
+    expert: Expert, recording: Recording, partial: Path, split: str, seeds: np.ndarray
+) -> partial.Part:
+    made = expert.demonstrate(seeds)
+    for episode in made:
+        check_episode(episode, recording, f"{recording.name}, episode of seed {episode.seed}")
+    successes = [episode for episode in made if episode.success]
+    return partial.save(partial, split, int(seeds[0]), len(seeds), successes)

@@ -1,0 +1,286 @@
+"""One run from demonstrations to a measured policy, stage by stage; each resumes where it was."""
+
+import importlib.metadata
+import subprocess
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from glam_jax import files
+from glam_jax.data.store import Store
+from glam_jax.demonstrations import gather, recorded
+from glam_jax.display import contact_sheet, plots
+from glam_jax.errors import DataError
+from glam_jax.evaluation import intervals, joints, smoothness, video
+from glam_jax.evaluation.rollout import Rollout, rollout
+from glam_jax.experiment import borrowed
+from glam_jax.experiment.workdir import STAGE1, Workdir
+from glam_jax.models.dinov2 import weights
+from glam_jax.runtime import hosts, metrics, sharding
+from glam_jax.schema import title
+from glam_jax.sim import env as simulation
+from glam_jax.stages import clone, pretrain, relabel
+
+STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
+PACKAGES = (
+    "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorflow-datasets",
+    "ml_collections", "chex", "mujoco", "mujoco-mjx", "numpy",
+)  # fmt: skip
+SAMPLES = 8  # pictures in the reconstruction grid
+
+
+def check_simulated(config: ConfigDict) -> None:
+    """Raises DataError for a run on own data, whose robot is not simulated here."""
+    if recorded.is_own(config):
+        raise DataError(
+            f"task {config.task} was learned from own data; there is no simulation of it"
+        )
+
+
+def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
+    """Closed-loop trials from the fixed unseen starts, on all devices of all hosts.
+
+    Raises:
+      DataError: see `check_simulated`.
+    """
+    check_simulated(config)
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    seeds = np.arange(config.evaluate.first_seed, config.evaluate.first_seed + trials)
+    bar = tqdm(total=trials, desc="evaluating", unit="trial", disable=not hosts.is_leader())
+    with bar:
+        return rollout(
+            env,
+            act,
+            params,
+            seeds,
+            execute=config.evaluate.execute,
+            batch=config.evaluate.batch,
+            bounds=env.action_bounds,
+            film=film,
+            progress=bar.update,
+        )
+
+
+def measure(config: ConfigDict, result: Rollout) -> dict:
+    """What a rollout is summed up to: success with its interval, and smoothness."""
+    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    successes, trials = int(result.success.sum()), len(result)
+    low, high = intervals.wilson(successes, trials)
+    smooth = smoothness.mean_scores(result.trajectories(), env.control_hz)
+    return {
+        "successes": successes,
+        "trials": trials,
+        "success_rate": successes / trials,
+        "wilson_low": low,
+        "wilson_high": high,
+        "jerk_smoothness": smooth["jerk"],
+        "fft_smoothness": smooth["fft"],
+        "clipped_share": float(result.clipped.mean()),
+        "first_seed": config.evaluate.first_seed,
+        "outcomes": outcomes(result.success),
+    }
+
+
+def outcomes(success: np.ndarray) -> str:
+    """Success of each start in order, 1 or 0: what a comparison on the same starts needs."""
+    return "".join("01"[int(one)] for one in success)
+
+
+def check_batches(config: ConfigDict) -> None:
+    """Raises BatchSizeError if the devices cannot share a stage's batches out evenly."""
+    for stage in ("pretrain", "clone"):
+        run = config[stage]
+        sharding.check_batch(f"{stage}.batch", run.batch, run.accumulate)
+
+
+def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
+    """Claims the folder and gathers the data; of several hosts the first does it for all.
+
+    Raises:
+      BatchSizeError: see `check_batches`. WorkdirError: the folder belongs to another run.
+      Else see `gather.gather`.
+    """
+    check_batches(config)
+    with hosts.leader_first():
+        workdir.claim(config)
+        with workdir.timed("collect"):
+            return gather.gather(config)
+
+
+def make_world_model(
+    config: ConfigDict, data: gather.Data, workdir: Workdir
+) -> pretrain.WorldModel:
+    """Stage 1 of a run, or the world model that it borrows.
+
+    Raises:
+      See `pretrain.pretrain` and `borrowed.load`.
+    """
+    if config.world_model_from:
+        return borrowed.load(config, data.store.layout, workdir)
+    heldout = data.heldout_store(config.data.target)
+    with workdir.timed("pretrain"):
+        return pretrain.pretrain(config, data.store, heldout, data.stats, workdir.world_model)
+
+
+def run_stage1(config: ConfigDict, path: str | Path) -> None:
+    """Carries out a run as far as its world model, which is what replay needs.
+
+    Raises:
+      WorkdirError: the folder belongs to another run. Else see the stage.
+    """
+    workdir = Workdir(path)
+    data = prepare(config, workdir)
+    world_model = make_world_model(config, data, workdir)
+    error = world_model.decoded_error(data.heldout_store(config.data.target), config)
+    found = describe(config, workdir) | {"decoded_error": {"stage1": error}}
+    if hosts.is_leader():
+        files.write_json(workdir.path / STAGE1, found)
+
+
+def run(config: ConfigDict, path: str | Path) -> dict | None:
+    """Carries out a run, or what is left of it, and returns its results.
+
+    Several hosts train and evaluate together. The first alone draws and has results: the others
+    return None.
+
+    Raises:
+      BatchSizeError: the devices cannot share a batch out evenly.
+      WorkdirError: the folder belongs to another run.
+      EncoderError, TensorFileError: the policy's encoder cannot be made, see `weights.check`.
+      Else see the stages.
+    """
+    workdir, leads = Workdir(path), hosts.is_leader()
+    if workdir.path.exists() and (done := workdir.results()):
+        workdir.claim(config)
+        print(f"{workdir.path} is done.")
+        return done
+
+    # ------------------------------------------------------------------ data
+    if not workdir.policy.exists():  # else its checkpoints hold what is read here
+        weights.check(config)
+    data = prepare(config, workdir)
+    if leads:
+        shown = [episodes[0] for episodes in data.heldout.values()]
+        contact_sheet.save(shown, workdir.path / "sources.png")
+    heldout, errors, stats = data.heldout_store(config.data.target), {}, data.stats
+
+    # --------------------------------------------- stage 1: world model, labels
+    if config.method == "mip":
+        labels = data.store.transition_actions()
+    else:
+        world_model = make_world_model(config, data, workdir)
+        with workdir.timed("relabel"), hosts.leader_first():
+            labels = (
+                relabel.relabel(world_model, data.store, workdir.labels)
+                if leads
+                else np.load(workdir.labels)
+            )
+        if world_model.decodes:
+            errors["stage1"] = world_model.decoded_error(heldout, config)
+        if leads:
+            _draw_reconstructions(world_model, heldout, workdir)
+
+    # ------------------------------------------------------- stage 2: policy
+    stats = clone.label_statistics(config, labels, stats)
+    with workdir.timed("clone"):
+        params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
+    act, _ = clone.load(config, data.store.layout, workdir.policy)
+    errors["stage2"] = clone.decoded_error(act, params, heldout, config)
+    if leads:
+        _draw_curves(workdir)
+
+    # ------------------------------------------------------------- evaluation
+    measured = {} if recorded.is_own(config) else _evaluate(config, act, params, workdir)
+    if not leads:
+        return None
+    results = describe(config, workdir) | measured | {"decoded_error": errors}
+    workdir.finish(results)
+    return results
+
+
+def _evaluate(config: ConfigDict, act, params, workdir: Workdir) -> dict:
+    """Measures the policy in simulation, draws its joints against the expert's, and films it."""
+    with workdir.timed("evaluate"):
+        result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
+        measured = measure(config, result)
+    if hosts.is_leader():
+        env = simulation.make_env(config.task, config.data.target, config.image_size)
+        joints.save(workdir.path, env, result)
+        if config.evaluate.film:
+            video.rollout_video(workdir.path / "rollouts.mp4", env, result)
+    return measured
+
+
+def describe(config: ConfigDict, workdir: Workdir) -> dict:
+    """What was run, on what, and how long each stage took."""
+    spent = workdir.seconds()
+    device = jax.devices()[0]
+    return {
+        "task": config.task,
+        "method": config.method,
+        "scale": config.scale,
+        "seed": config.seed,
+        "target": title(config.data.target),
+        "sources": {title(source): count for source, count in gather.sources(config).items()},
+        "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
+        "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git_revision": git_revision(),
+    }
+
+
+def git_revision() -> str:
+    """Revision of the source tree, with `+changes` if it was modified; "unknown" outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
+    try:
+        return subprocess.run(
+            [*command, "--exclude=*", "--dirty=+changes"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _draw_curves(workdir: Workdir) -> None:
+    for stage in (workdir.world_model, workdir.policy):
+        if stage.exists():
+            plots.curves(workdir.path / f"curves_{stage.name}.png", metrics.read_metrics(stage))
+
+
+def _draw_reconstructions(world_model: pretrain.WorldModel, store: Store, workdir: Workdir) -> None:
+    frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
+    images = store.arrays[world_model.model.modality][frames]
+    plots.reconstructions(
+        workdir.path / "reconstructions.png", images, world_model.reconstruct(images)
+    )
+
+
+def table(results: dict) -> str:
+    """The results as a small table for the terminal."""
+    rows = {"run": "{task} by {target}, {method}, {scale}, seed {seed}".format(**results)}
+    if "successes" in results:
+        rate = f"{results['successes']}/{results['trials']} = {results['success_rate']:.0%}"
+        interval = f"95% interval {results['wilson_low']:.0%} to {results['wilson_high']:.0%}"
+        # A score that no trial has is null in results.json.
+        smooth = {k: results[f"{k}_smoothness"] or float("nan") for k in ("jerk", "fft")}
+        rows["success"] = f"{rate}, {interval}"
+        rows["smoothness"] = f"jerk {smooth['jerk']:.2f}, fft {smooth['fft']:.3f}"
+    else:
+        rows["success"] = "not measured: the robot is not simulated here"
+    for stage, error in results["decoded_error"].items():
+        if "heldout_ee_mm" in error:
+            found = f"{error['heldout_ee_mm']:.1f} mm at the gripper"
+        else:
+            found = f"{error['heldout_action_rms']:.4g} a number of the action, r.m.s."
+        rows[f"{stage} error"] = f"{found}, held out"
+    rows["minutes"] = ", ".join(
+        f"{stage} {seconds / 60:.1f}" for stage, seconds in results["seconds"].items()
+    )
+    rows["device"] = results["device"]
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows.items())

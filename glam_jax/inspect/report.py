@@ -1,0 +1,54 @@
+"""All datasets together: tables for the terminal, and the page."""
+
+from pathlib import Path
+
+from glam_jax.errors import DataError
+from glam_jax.inspect import page, survey, tables
+
+_PRINTED = 20
+
+
+def find(paths: list[Path]) -> list[Path]:
+    """Folders of the datasets in the given folders.
+
+    Raises:
+      DataError: one of them has none.
+    """
+    found = []
+    for path in paths:
+        below = [p.parent for p in sorted(path.glob("*/features.json"))]
+        below += [
+            p.parent
+            for p in sorted(path.glob("*/*/features.json"))
+            if not p.parts[-3].endswith((".writing", ".previous", ".partial"))
+        ]
+        here = [path] if (path / "features.json").is_file() else below
+        if not here:
+            raise DataError(f"{path}: no dataset there, expected features.json in it or below")
+        found += here
+    return found
+
+
+def inspect(paths: list[Path], out: str = "") -> tuple[list[str], list[str]]:
+    """Prints the tables of all datasets and writes the page; returns (errors, warnings).
+
+    Raises:
+      DataError: a folder without a dataset.
+    """
+    surveys = [survey.survey(folder) for folder in find(paths)]
+    errors, warnings = survey.compare(surveys)
+    errors = [text for one in surveys for text in one.errors] + errors
+    warnings = [text for one in surveys for text in one.warnings] + warnings
+    print(tables.text(tables.overview(surveys)))
+    for one in surveys:
+        if one.vectors:
+            print(f"\n{one.name}: {one.folder}\n{tables.text(tables.ranges(one))}")
+    print("\n" + tables.text(tables.cameras(surveys)))
+    for name, texts in (("warning", warnings), ("error", errors)):
+        for text in texts[:_PRINTED]:
+            print(f"{name}: {text}")
+        if len(texts) > _PRINTED:
+            print(f"... and {len(texts) - _PRINTED} more of kind {name}, on the page")
+    written = page.write(out or paths[0] / "inspection.html", surveys, errors, warnings)
+    print(f"{len(errors)} errors, {len(warnings)} warnings. Page: {written}")
+    return errors, warnings

@@ -1,0 +1,194 @@
+"""Own recordings: into the project's form, out of it, and their masks.
+
+    python -m glam_jax.own_data ingest  --config=configs/own_data.py [--source=my_arm]
+    python -m glam_jax.own_data masks   --config=configs/own_data.py --source=my_arm [--episodes=6]
+    python -m glam_jax.own_data frames  --config=configs/own_data.py --source=my_arm OUT
+    python -m glam_jax.own_data convert lerobot PATH OUT [--config=... --source=my_arm]
+    python -m glam_jax.own_data export  lerobot DATASET OUT [--video]
+
+ingest converts the config's sources into datasets under `data.root`, one or all; training does so
+by itself. `python -m glam_jax.inspect` shows what came in.
+
+masks shows the masks of some original episodes, evenly over those for training, so that colours
+can be tuned before anything is converted: it prints how much of them has a mask, and writes a page
+with image, mask, overlay and area over time (`--out`). Colours can be changed by flags, as in
+`--config.own.sources.my_arm.mask_colours.front.cube.hue="(340.0,20.0)"`.
+
+frames writes the pictures of a source for a segmenter: a folder of JPEG files for each episode and
+view, `OUT/train/000000/front/000000.jpg`. Its masks go into a folder of the same form, as PNG
+files. A folder that exists already is kept.
+
+convert brings in one dataset in LeRobot's format v3.0, all of its episodes, into a folder of its
+own under OUT. Without a config, PATH must be what `export` wrote. With one, the source's key map
+says what the columns are, and PATH stands in place of its `path`.
+
+export writes a dataset of the project, such as runs/data/lifting_kinova_64px, in LeRobot's format
+v3.0 to the new folder OUT.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+from tqdm import tqdm
+
+from glam_jax.data import spec
+from glam_jax.demonstrations import recorded
+from glam_jax.errors import ConfigError, DataError
+from glam_jax.inspect import report, survey, tables
+from glam_jax.own_data import convert as conversion
+from glam_jax.own_data import frame_files, mask_page, readers
+from glam_jax.own_data import ingest as ingestion
+from glam_jax.own_data import masks as mask_tracks
+from glam_jax.runtime import entry
+from glam_jax.schema import VIEWS
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A config like configs/own_data.py.")
+_SOURCE = flags.DEFINE_string("source", None, "Which source of the config; ingest: default all.")
+_EPISODES = flags.DEFINE_integer("episodes", 6, "masks: how many episodes.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", "", "masks: the page; default masks_SOURCE.html.")
+_VIDEO = flags.DEFINE_bool("video", False, "export: images as H.264, smaller but changed, not PNG.")
+
+
+def ingest() -> None:
+    """Converts one source of the config, or all, and prints a report of each."""
+    config = _own_config()
+    wanted = recorded.sources(config)
+    only = _SOURCE.value
+    if only and only not in wanted:
+        raise DataError(f"unknown source {only!r}; known: {', '.join(wanted)}")
+    for source in [only] if only else wanted:
+        print(json.dumps(recorded.ingest(config, source, wanted[source]), indent=2))
+
+
+def masks() -> None:
+    """Writes a page of one source's masks; nothing is converted."""
+    config, source = _own_config(), _one_source()
+    keys, aim = recorded.key_map(config, source), recorded.aim(config)
+    if not keys.has_masks:
+        raise DataError(
+            f"own.sources.{source} has no masks; give masks, mask_colours or mask_folder"
+        )
+    reader = readers.open_reader(keys)
+    available = reader.lengths[keys.split]
+    count = min(recorded.sources(config).get(source, available), available)
+    chosen = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
+    shown, tally = [], mask_tracks.Tally(keys.rate_hz)
+    for episode in chosen.tolist():
+        mask_tracks.check_files(keys, keys.split, range(episode, episode + 1))
+        raw, _ = next(reader.episodes(keys.split, episode, 1))
+        place = f"{keys.split} episode {episode}"
+        try:
+            tracks = mask_tracks.stored(raw, keys)
+            tracks = tracks + mask_tracks.add(raw, keys, keys.split, episode)
+            steps = conversion.convert(raw, keys, aim)
+        except ValueError as error:
+            raise DataError(f"{reader.folder}, {place}: {error}") from error
+        tally.note(place, tracks)
+        shown.append(mask_page.Shown(place, steps, tracks, keys.rate_hz, aim.rate_hz))
+    print(tables.text(tally.rows()))
+    for text in tally.warnings:
+        print(f"warning: {text}")
+    out = _OUT.value or f"masks_{source}.html"
+    written = mask_page.write(out, source, shown, tally.rows(), tally.warnings)
+    print(f"{len(shown)} of {count} episodes. Page: {written}")
+
+
+def frames(out: str) -> None:
+    """Writes the frames of all episodes that the config uses of one source."""
+    config, source = _own_config(), _one_source()
+    keys = recorded.key_map(config, source)
+    if source not in (used := recorded.sources(config)):
+        raise DataError(f"source {source} is not used, used are {', '.join(used)}")
+    reader = readers.open_reader(keys)
+    splits = ingestion.episodes_of(keys, used[source], config.data.heldout_episodes)
+    written = 0
+    for split, first, count in splits.values():
+        episodes = tqdm(reader.episodes(split, first, count), f"{source} {split}", count)
+        for index, (arrays, _) in enumerate(episodes, start=first):
+            for view in filter(keys.views.get, VIEWS):
+                folder = frame_files.view_folder(out, split, index, view)
+                if not folder.exists():
+                    frame_files.write_frames(folder, arrays[f"image_{view}"][0])
+                    written += 1
+    print(f"{written} folders written, of one view of one episode each: {out}")
+
+
+def convert(kind: str, path: str, out: str) -> None:
+    """Converts one LeRobot folder and prints a report."""
+    folder = _lerobot(kind, path)
+    if not (folder / "meta" / "info.json").is_file():
+        raise DataError(f"{folder}: no LeRobot dataset, expected meta/info.json")
+    if _CONFIG.value is None:
+        from glam_jax.own_data.lerobot import exported  # needs the extra of LeRobot
+
+        made = exported.read(folder)
+        about, heldout = (made.task, made.source, made.keys, made.aim), None
+    else:
+        config, source = _own_config(), _one_source()
+        keys = dataclasses.replace(recorded.key_map(config, source), path=str(folder))
+        about = (config.task, source, keys, recorded.aim(config))
+        heldout = config.data.heldout_episodes
+    made = ingestion.ingest(Path(out).expanduser(), *about, count=None, heldout=heldout)
+    print(json.dumps(made, indent=2))
+
+
+def export(kind: str, dataset: str, out: str) -> None:
+    """Writes one dataset of the project as a LeRobot folder and prints a report."""
+    given = _lerobot(kind, dataset)
+    folders = report.find([given])
+    if len(folders) > 1:
+        raise DataError(f"{given}: {len(folders)} datasets there, expected the folder of one")
+    from glam_jax.own_data.lerobot import writer  # needs the extra of LeRobot
+
+    stored = spec.describe(folders[0])
+    rate = survey.rate_of(stored)
+    made = writer.export(folders[0], stored, rate, Path(out).expanduser(), _VIDEO.value)
+    print(json.dumps(made, indent=2))
+
+
+# Subcommand -> what does it, and the names of its arguments.
+COMMANDS: dict[str, tuple[Callable, str]] = {
+    "ingest": (ingest, ""),
+    "masks": (masks, ""),
+    "frames": (frames, "OUT"),
+    "convert": (convert, "lerobot PATH OUT"),
+    "export": (export, "lerobot DATASET OUT"),
+}
+
+
+def _own_config() -> ConfigDict:
+    config = _CONFIG.value
+    if config is None or not recorded.is_own(config):
+        raise ConfigError("--config must be one like configs/own_data.py")
+    return config
+
+
+def _one_source() -> str:
+    if not _SOURCE.value:
+        raise ConfigError("--source must name a source of the config")
+    return _SOURCE.value
+
+
+def _lerobot(kind: str, path: str) -> Path:
+    if kind != "lerobot":
+        raise ConfigError(f"format {kind!r} is not known; expected lerobot")
+    return Path(path).expanduser()
+
+
+def main(arguments: list[str]):
+    command, takes = COMMANDS.get(arguments[1] if len(arguments) > 1 else "", (None, ""))
+    if command is None:
+        sys.exit(f"error: usage: python -m glam_jax.own_data {'|'.join(COMMANDS)}; see --help")
+    if len(arguments) - 2 != len(takes.split()):
+        sys.exit(f"error: usage: python -m glam_jax.own_data {arguments[1]} {takes}".rstrip())
+    command(*arguments[2:])
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,129 @@
+"""One foreign episode to the schema: units, frames, rotation form, image size and rate."""
+
+import dataclasses
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from glam_jax.own_data import images, rotations
+from glam_jax.own_data.key_map import METRES, KeyMap
+from glam_jax.own_data.resample import Resampler
+from glam_jax.schema import VIEWS, Layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """What all own sources of a run become.
+
+    Attributes:
+      layout: the target's arrays. rate_hz: steps per second. action_kind: see `keymap`.
+    """
+
+    layout: Layout
+    rate_hz: float
+    action_kind: str
+
+    def layout_of(self, keys: KeyMap) -> Layout:
+        """The arrays of one source; an auxiliary one has no actions."""
+        return dataclasses.replace(self.layout, has_actions=keys.has_actions)
+
+
+def convert(raw: dict[str, list[np.ndarray]], keys: KeyMap, aim: Aim) -> dict[str, np.ndarray]:
+    """Arrays by role, as `rlds_reader` gives them, to arrays as in `Layout.step_arrays`.
+
+    Raises:
+      ValueError: arrays of another shape than the key map says, or values that cannot be; names
+        the key.
+    """
+    length = len(raw["position"][0])
+    at = Resampler(length, keys.rate_hz, aim.rate_hz)
+    steps = {}
+    for view in VIEWS:
+        side = aim.layout.image_size
+        for kind, channels, resize in (
+            ("image", 3, images.square),
+            ("mask", 1, images.square_masks),
+        ):
+            name = f"{kind}_{view}"
+            if name in raw:
+                with _naming(getattr(keys, f"{'view' if kind == 'image' else kind}s")[view]):
+                    steps[name] = resize(at.nearest(raw[name][0]), side, keys.fit)
+            else:
+                count = len(at.nearest(np.zeros(length)))
+                steps[name] = np.zeros((count, side, side, channels), np.uint8)
+    steps["ee_pose"] = _poses(raw, keys, at)
+    if keys.has_actions:
+        steps["proprio"] = _scaled(raw, keys, "proprio", aim.layout.proprio_dim, at.continuous)
+        steps["action"] = _scaled(raw, keys, "action", aim.layout.action_dim, _commands(at, aim))
+    return steps
+
+
+def _commands(at: Resampler, aim: Aim):
+    if aim.action_kind == "pose_delta":
+        return lambda actions: at.increments(actions, aim.layout.arms)
+    return at.commands
+
+
+class _naming:
+    """Puts a key before the message of a ValueError raised inside."""
+
+    def __init__(self, key: str):
+        self._key = key
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, ValueError):
+            raise ValueError(f"key {self._key!r}: {error}") from error
+        return False
+
+
+def _poses(raw: dict, keys: KeyMap, at: Resampler) -> np.ndarray:
+    """End-effector poses (T', E) in the workspace's frame, arm after arm, float32."""
+    base = Rotation.from_quat(keys.base_rotation).as_matrix()
+    arms = []
+    for arm in range(len(keys.position)):
+        position, rotation, gripper = (raw[k][arm] for k in ("position", "rotation", "gripper"))
+        with _naming(keys.position[arm]):
+            position = _columns(position, 3) * METRES[keys.position_unit]
+        with _naming(keys.gripper[arm]):
+            opening = _columns(gripper, 1)
+        with _naming(keys.rotation[arm]):
+            turned = rotations.matrices(rotation, keys.rotation_form, keys.angle_unit)
+        point = position + turned @ np.asarray(keys.tool_offset)
+        placed = point @ base.T + np.asarray(keys.base_position)
+        span = keys.gripper_open - keys.gripper_closed
+        opening = np.clip((opening - keys.gripper_closed) / span, 0.0, 1.0)
+        arms += [
+            at.continuous(placed),
+            rotations.six(at.rotations(base @ turned)),
+            at.continuous(opening),
+        ]
+    return np.concatenate(arms, axis=1).astype(np.float32)
+
+
+def _columns(values: np.ndarray, expected: int) -> np.ndarray:
+    """Values as (T, expected) float64; raises ValueError for another width or NaN."""
+    flat = np.asarray(values, np.float64).reshape(len(values), -1)
+    if flat.shape[1] != expected:
+        raise ValueError(f"found {flat.shape[1]} numbers a step, expected {expected}")
+    if not (finite := np.isfinite(flat).all(axis=1)).all():
+        step = int(np.flatnonzero(~finite)[0])
+        raise ValueError(f"step {step}: found {flat[step].tolist()}, expected finite numbers")
+    return flat
+
+
+def _scaled(raw: dict, keys: KeyMap, role: str, width: int, resample) -> np.ndarray:
+    """Joined, resampled and scaled numbers of a role, (T', width) float32."""
+    linear = {}
+    for name in ("scale", "offset"):
+        linear[name] = np.asarray(getattr(keys, f"{role}_{name}"), np.float64)
+        if len(linear[name]) not in (1, width):
+            raise ValueError(
+                f"{role}_{name} has {len(linear[name])} numbers, expected 1 or {width}"
+            )
+    with _naming(", ".join(getattr(keys, role))):
+        joined = np.concatenate([a.reshape(len(a), -1) for a in raw[role]], axis=1)
+        values = resample(_columns(joined, width))
+    return (values * linear["scale"] + linear["offset"]).astype(np.float32)

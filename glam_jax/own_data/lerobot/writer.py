@@ -1,0 +1,216 @@
+"""The project's episodes to a LeRobot dataset of format v3.0, for other tools."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from glam_jax.data import dataset
+from glam_jax.data.spec import Recording
+from glam_jax.errors import DataError
+from glam_jax.own_data import parquet, video
+from glam_jax.own_data.lerobot import exported, stats
+from glam_jax.own_data.lerobot.columns import Columns
+from glam_jax.own_data.lerobot.meta import DATA_PATH, EPISODES_PATH, VERSION, VIDEO_PATH
+from glam_jax.schema import VIEWS, Episode
+
+# A file that is larger gets no more episodes (MB); files in a folder.
+DATA_MB, VIDEO_MB, CHUNK = 100, 200, 1000
+
+
+def export(
+    directory: Path,
+    recording: Recording,
+    rate_hz: float | None,
+    out: Path,
+    as_video: bool = False,
+    progress: bool = True,
+) -> dict:
+    """Writes a dataset in LeRobot's format, whole or not at all.
+
+    Cameras and masks that a foreign dataset did not have are left out. What else is needed to
+    bring it in again is in `meta/glam_jax.json`.
+
+    Args:
+      directory: folder of the dataset's files. recording: what it holds.
+      rate_hz: steps a second. out: the new folder.
+      as_video: images as H.264, which changes them, instead of PNG inside the data files.
+      progress: show a bar.
+
+    Returns:
+      A report: `dataset` (the new folder), `episodes` (split -> number), `frames`.
+
+    Raises:
+      DataError: `out` is there already, the dataset is empty or damaged, the rate is unknown or
+        not whole, or the sides of a video's pictures are not even.
+    """
+    if out.exists():
+        raise DataError(f"{out}: is there already; remove it or choose another folder")
+    if rate_hz is None or rate_hz != int(rate_hz):
+        raise DataError(f"{directory}: rate is {rate_hz} Hz, expected a whole number for LeRobot")
+    counts = {s: n for s, n in dataset.count(directory, recording).items() if n}
+    if not counts:
+        raise DataError(f"{directory}: no episodes")
+    made_from = recording.about.get("made_from", {})
+    had = {kind: made_from.get(kind, dict.fromkeys(VIEWS, True)) for kind in ("views", "masks")}
+    shown = {kind: tuple(v for v in VIEWS if names[v]) for kind, names in had.items()}
+    columns = Columns(recording.layout, int(rate_hz), **shown, video=as_video)
+    writing = out.with_name(out.name + ".writing")
+    shutil.rmtree(writing, ignore_errors=True)  # of a killed run
+    try:
+        writer = Writer(writing, columns)
+        for split, count in counts.items():
+            episodes = dataset.stream(directory, split, recording)
+            for episode in tqdm(
+                episodes, f"exporting {split}", count, unit="episode", disable=not progress
+            ):
+                writer.add(episode)
+        frames = writer.finish(recording, counts)
+        writing.rename(out)
+    finally:
+        shutil.rmtree(writing, ignore_errors=True)
+    return {"dataset": str(out), "episodes": counts, "frames": frames}
+
+
+class Writer:
+    """A LeRobot dataset that is being written, episode after episode."""
+
+    def __init__(self, folder: Path, columns: Columns):
+        self._folder, self._columns = folder, columns
+        self._features = columns.features()
+        self._data = _Files(folder / DATA_PATH, DATA_MB, parquet.Appender)
+        side = columns.layout.image_size
+        self._videos = {
+            name: _Files(
+                Path(str(folder / VIDEO_PATH).replace("{video_key}", name)),
+                VIDEO_MB,
+                lambda path: video.Encoder(path, columns.fps, side, side),
+            )
+            for name in columns.videos
+        }
+        self._rows, self._kept, self._frames = [], {}, 0
+        self._cameras = self._task = ""
+
+    def add(self, episode: Episode) -> None:
+        """Writes an episode; raises DataError as `video.Encoder` does."""
+        length, index = len(episode), len(self._rows)
+        values = self._columns.values(episode, index, self._frames)
+        self._task = episode.task.replace("_", " ")
+        self._cameras = episode.simulator_version.removeprefix("recorded, ")
+        row = {"episode_index": index, "tasks": [self._task], "length": length}
+        data = {n: v for n, v in values.items() if n not in self._videos}
+        file = self._data.current()
+        file.write({n: _png(v) if v.ndim == 4 else v for n, v in data.items()})
+        row |= {f"data/{k}": v for k, v in self._data.place().items()}
+        row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + length}
+        for name, files in self._videos.items():
+            file, fps = files.current(), self._columns.fps
+            start = file.frames
+            file.write(values[name])
+            times = {"from_timestamp": start / fps, "to_timestamp": file.frames / fps}
+            row |= {f"videos/{name}/{k}": v for k, v in (files.place() | times).items()}
+        row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
+        self._rows.append(row | self._statistics(values, length))
+        self._frames += length
+
+    def _statistics(self, values: dict[str, np.ndarray], length: int) -> dict[str, list]:
+        found = {}
+        for name, column in values.items():
+            kept = stats.gather(column)
+            self._kept.setdefault(name, []).append(kept)
+            made = stats.summary(kept, column.ndim == 4, length)
+            found |= {f"stats/{name}/{key}": value for key, value in made.items()}
+        return found
+
+    def finish(self, recording: Recording, counts: dict[str, int]) -> int:
+        """Closes the files and writes what describes them.
+
+        Args:
+          recording: what was written. counts: split -> episodes, in the order of writing.
+
+        Returns:
+          The number of frames.
+        """
+        for files in (self._data, *self._videos.values()):
+            files.close()
+        columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
+        parquet.write(
+            self._folder / EPISODES_PATH.format(chunk_index=0, file_index=0),
+            columns,
+        )
+        tasks = {"task_index": np.zeros(1, np.int64), "task": [self._task]}
+        parquet.write(self._folder / "meta" / "tasks.parquet", tasks, index="task")
+        found = {}
+        for name, kept in self._kept.items():
+            picture = self._features[name]["dtype"] in ("image", "video")
+            joined = stats.join(kept, picture)
+            found[name] = stats.summary(joined, picture, self._frames)
+        key_map = self._columns.key_map(self._cameras, "heldout" in counts)
+        self._save("meta/stats.json", found)
+        self._save(exported.FILE, exported.describe(recording, key_map))
+        self._save("meta/info.json", self._info(recording.source, counts))
+        return self._frames
+
+    def _info(self, source: str, counts: dict[str, int]) -> dict:
+        splits, first = {}, 0
+        for split, count in counts.items():
+            splits[split] = f"{first}:{first + count}"
+            first += count
+        return {
+            "codebase_version": VERSION,
+            "robot_type": source,
+            "total_episodes": len(self._rows),
+            "total_frames": self._frames,
+            "total_tasks": 1,
+            "chunks_size": CHUNK,
+            "data_files_size_in_mb": DATA_MB,
+            "video_files_size_in_mb": VIDEO_MB,
+            "fps": self._columns.fps,
+            "splits": splits,
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH if self._videos else None,
+            "features": self._features,
+        }
+
+    def _save(self, name: str, content: dict) -> None:
+        (self._folder / name).write_text(json.dumps(content, indent=2))
+
+
+class _Files:
+    """Numbered files of one kind; a new one is begun when the last has become large."""
+
+    def __init__(self, template: Path, limit_mb: float, make: Callable[[Path], object]):
+        self._template, self._limit, self._make = str(template), limit_mb * 2**20, make
+        self._number, self._file = -1, None
+
+    def current(self):
+        """The file that the next episode goes into."""
+        if self._file is None or self._file.path.stat().st_size > self._limit:
+            self.close()
+            self._number += 1
+            self._file = self._make(Path(self._template.format(**self.place())))
+        return self._file
+
+    def place(self) -> dict[str, int]:
+        """The numbers of the current file."""
+        chunk, number = divmod(self._number, CHUNK)
+        return {"chunk_index": chunk, "file_index": number}
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _png(pictures: np.ndarray) -> list[bytes]:
+    encoded = []
+    for picture in pictures:
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    return encoded

@@ -1,0 +1,162 @@
+"""Parquet files as numpy arrays by column; the only module that uses pyarrow.
+
+Values of a column are numbers (T,) or (T, n) as they are stored, or lists: of pictures as encoded
+bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from glam_jax.errors import DataError
+
+try:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+except ImportError as error:
+    raise DataError("Parquet needs pyarrow: pip install -e '.[lerobot]'") from error
+
+# How pictures lie in a column: encoded, with a name that nobody needs.
+_PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+# --- Reading ----------------------------------------------------------------------------
+
+
+def names(path: Path) -> list[str]:
+    """Columns of a file.
+
+    Raises:
+      DataError: the file is missing or damaged.
+    """
+    try:
+        return pq.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not readable as Parquet ({error})") from error
+
+
+def read(
+    path: Path, wanted: Iterable[str], episode: int | None = None
+) -> dict[str, np.ndarray | list]:
+    """Columns of a file, in the order of its rows.
+
+    Args:
+      path: the file. wanted: columns.
+      episode: only rows whose `episode_index` is this; all rows if None.
+
+    Raises:
+      DataError: the file is missing or damaged, or a column is missing; names it.
+    """
+    known, wanted = names(path), list(wanted)
+    for name in wanted:
+        if name not in known:
+            raise DataError(f"{path}: no column {name!r}, found {', '.join(known)}")
+    only = None if episode is None else [("episode_index", "==", episode)]
+    try:
+        table = pq.read_table(path, columns=wanted, filters=only, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not readable as Parquet ({error})") from error
+    place = str(path) if episode is None else f"{path}, episode {episode}"
+    return {name: _values(table.column(name), f"{place}, column {name!r}") for name in wanted}
+
+
+def _values(column: "pa.ChunkedArray", place: str) -> np.ndarray | list:
+    """One column; see the module."""
+    kind = column.type
+    if pa.types.is_struct(kind):
+        found = [row and row.get("bytes") for row in column.to_pylist()]
+        if not all(isinstance(row, bytes) for row in found):
+            raise DataError(f"{place}: rows without a picture's bytes")
+        return found
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if isinstance(flat := column.combine_chunks(), pa.ExtensionArray):
+        flat = flat.storage
+    numbers = _numbers(flat)
+    if numbers is None:
+        return column.to_pylist()
+    return numbers.reshape(len(column), -1) if _is_list(kind) else numbers
+
+
+def _numbers(flat: "pa.Array") -> np.ndarray | None:
+    """All numbers in order; None where rows have gaps or several lengths, or no numbers."""
+    while _is_list(flat.type):
+        lengths = pc.list_value_length(flat)
+        if lengths.null_count or len(lengths.unique()) > 1:
+            return None
+        flat = flat.flatten()
+    if flat.null_count or not pa.types.is_primitive(flat.type):
+        return None
+    return flat.to_numpy(zero_copy_only=False)
+
+
+def _is_list(kind: "pa.DataType") -> bool:
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
+# --- Writing ----------------------------------------------------------------------------
+
+
+def table(columns: Mapping[str, np.ndarray | list]) -> "pa.Table":
+    """Columns as `read` gives them: (T, n) as lists of n, lists of bytes as pictures."""
+    return pa.table({name: _array(values) for name, values in columns.items()})
+
+
+def _array(values: np.ndarray | list) -> "pa.Array":
+    if isinstance(values, list):
+        if values and isinstance(values[0], bytes):
+            return pa.array([{"bytes": b, "path": None} for b in values], _PICTURE)
+        return pa.array(values)
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+class Appender:
+    """A file that is written piece by piece; each piece is a row group."""
+
+    def __init__(self, path: Path):
+        self.path, self._writer = path, None
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, columns: Mapping[str, np.ndarray | list]) -> None:
+        """Appends rows; all pieces have the same columns."""
+        rows = table(columns)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, rows.schema, compression="snappy")
+        self._writer.write_table(rows)
+
+    def close(self) -> None:
+        """Finishes the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def write(path: Path, columns: Mapping[str, np.ndarray | list], index: str = "") -> None:
+    """Writes a file at once.
+
+    Args:
+      path: its folder is made. columns: see `table`.
+      index: column that pandas shall use as its index, which it finds by the description that
+        it looks for in a file's metadata.
+    """
+    rows = table(columns)
+    if index:
+        described = [
+            {"name": name, "field_name": name, "metadata": None} | _pandas_type(values)
+            for name, values in columns.items()
+        ]
+        about = {"index_columns": [index], "column_indexes": [], "columns": described}
+        rows = rows.replace_schema_metadata({"pandas": json.dumps(about)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, path)
+
+
+def _pandas_type(values: np.ndarray | list) -> dict[str, str]:
+    if isinstance(values, list):
+        return {"pandas_type": "unicode", "numpy_type": "object"}
+    return {"pandas_type": str(values.dtype), "numpy_type": str(values.dtype)}

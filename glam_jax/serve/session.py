@@ -1,0 +1,128 @@
+"""One client's session: bytes in, bytes out, and what must be remembered between them."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import logging
+
+from glam_jax.client import wire
+from glam_jax.serve import border
+from glam_jax.serve.execution import Ensemble, Receding
+from glam_jax.serve.limits import Limits
+from glam_jax.serve.meter import Meter
+
+# Names that a message may have beside the observation; openpi's runtimes send a prompt.
+RESET, EXECUTED, PROMPT = "reset", "executed", "prompt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """What all sessions of a server share.
+
+    Attributes:
+      policy: observation (name -> array) -> action chunk (K, A), physical units.
+      spec, allowed: see `border.check`.
+      limits: what actions are kept within.
+      make_execution: a fresh `Receding` or `Ensemble`.
+      forget_s: seconds after which the last command no longer says where the arm is going.
+      metadata: the first message to every client.
+      meter: counts and latencies.
+    """
+
+    policy: Callable[[dict[str, np.ndarray]], np.ndarray]
+    spec: border.Spec
+    allowed: dict[str, tuple[np.ndarray, np.ndarray]]
+    limits: Limits
+    make_execution: Callable[[], Receding | Ensemble]
+    forget_s: float
+    metadata: dict
+    meter: Meter = dataclasses.field(default_factory=Meter)
+
+
+class PolicyFailure(RuntimeError):
+    """The policy gave no finite actions."""
+
+
+class Session:
+    """Answers one client's messages in order; sessions do not see each other."""
+
+    def __init__(self, service: Service):
+        self._service = service
+        self._execution = service.make_execution()
+        self._sent: np.ndarray | None = None  # (n, A) of the last reply
+        self._sent_at = 0.0
+
+    def answer(self, message: bytes | str, arrived: float) -> bytes | str:
+        """The reply to one message: msgpack, or text that says why it was refused.
+
+        Args:
+          message: msgpack of an observation, with `reset` and `executed` if need be.
+          arrived: when it came in, `time.perf_counter`.
+        """
+        meter = self._service.meter
+        try:
+            return self._answer(message, arrived)
+        except wire.WireError as error:
+            meter.refused("message")
+            return f"message refused: {error}"
+        except border.ObservationError as error:
+            meter.refused("observation")
+            return f"observation refused: {error}"
+        except PolicyFailure as error:
+            meter.refused("policy")
+            logging.error("%s", error)
+            return f"no actions: {error}"
+        except Exception:  # A fault of ours must not end the other clients' sessions.
+            meter.refused("internal")
+            logging.exception("a request failed")
+            return "internal error; the server's log says more"
+
+    def _answer(self, message: bytes | str, arrived: float) -> bytes:
+        began = time.perf_counter()
+        if isinstance(message, str):
+            raise wire.WireError("found text; expected msgpack in a binary message")
+        observation, reset, executed = self._open(wire.unpack(message))
+        service = self._service
+        seen = border.check(observation, service.spec, service.allowed)
+        if reset or arrived - self._sent_at > service.forget_s:
+            self._execution.reset()
+            self._sent = None
+        before = self._command_in_force(executed, seen["proprio"])
+        chunk = np.asarray(service.policy(seen))
+        if not np.isfinite(chunk).all():
+            raise PolicyFailure("the policy's actions are not finite")
+        actions, clipped = service.limits.apply(self._execution.actions(chunk), before)
+        self._sent, self._sent_at = actions, time.perf_counter()
+        timing = {"infer_ms": 1e3 * (self._sent_at - began), "wait_ms": 1e3 * (began - arrived)}
+        reply = wire.pack({"actions": actions, "clipped": clipped, "server_timing": timing})
+        service.meter.served(1e3 * (time.perf_counter() - arrived), clipped)
+        return reply
+
+    def _open(self, message) -> tuple[dict, bool, int | None]:
+        """Observation, reset and executed of a message."""
+        if not isinstance(message, dict):
+            raise wire.WireError(f"found {type(message).__name__}; expected names and arrays")
+        observation = dict(message)
+        observation.pop(PROMPT, None)
+        reset, executed = observation.pop(RESET, False), observation.pop(EXECUTED, None)
+        if not isinstance(reset, (bool, np.bool_)):
+            raise border.ObservationError(f"{RESET}: found {reset!r:.40}; expected true or false")
+        known = 0 if self._sent is None else len(self._sent)
+        whole = isinstance(executed, (int, np.integer)) and not isinstance(executed, bool)
+        if executed is not None and not reset and not (whole and 0 <= executed <= known):
+            raise border.ObservationError(
+                f"{EXECUTED}: found {executed!r:.40}; expected 0 to {known}, of the last reply"
+            )
+        return observation, bool(reset), executed
+
+    def _command_in_force(self, executed: int | None, proprio: np.ndarray) -> np.ndarray:
+        """(A,) that the first new action is a step away from; see `Limits.apply`.
+
+        The last command carried out: a servo lags behind its commands, so that measured joints
+        would slow it down. Measured joints (laid out as actions are) where there is none.
+        """
+        if self._sent is None or executed == 0:
+            return proprio
+        return self._sent[-1 if executed is None else executed - 1]

@@ -1,0 +1,61 @@
+"""A study: many runs, their table and figures, with one command, by one job or by many.
+
+    python -m glam_jax.study --config=configs/studies/main_table.py:quick
+    python -m glam_jax.study --config=configs/studies/main_table.py --shard=2/8
+
+    python -m glam_jax.study --config=... --known=results/main_table.json
+
+Skips what is done and continues what was stopped. Jobs started with one --workdir, on one host or
+on several that share it, share the work: with --shard each takes its part of the cells, without it
+each takes whatever no other is doing. `--known` leaves out the cells of a summary, for a study that
+goes on where none of its run folders are. Writes report.md, CSV, figures and summary.json.
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from glam_jax.runtime import entry
+from glam_jax.runtime.preemption import Preempted
+from glam_jax.study import grid, worker
+from glam_jax.study.reports import summary, write
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/studies/.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study; default runs/studies/NAME.")
+_SHARD = flags.DEFINE_string("shard", "", "K/N: this job's part of the cells, such as 2/8.")
+_KNOWN = flags.DEFINE_string("known", None, "A summary whose cells are left out.")
+_RUN = flags.DEFINE_bool("run", True, "Do what is left; --norun only writes the report anew.")
+
+
+def main(_):
+    study = _CONFIG.value
+    name = f"{study.name}_quick" if study.quick else study.name
+    folder = Path(_WORKDIR.value or Path("runs") / "studies" / name)
+    cells = grid.expand(study)
+    share = grid.share(cells, _SHARD.value)
+    if _KNOWN.value:
+        known = {cell["name"] for cell in summary.read(_KNOWN.value)["cells"]}
+        share = [cell for cell in share if cell.name not in known]
+    tally = worker.Tally()
+    if _RUN.value:
+        for cell, reason in worker.unusable(share).items():
+            print(f"{cell} will fail: {reason}")
+        try:
+            tally = worker.work(share, cells, folder, worker.make_carry_out(cells))
+        except Preempted as stopped:
+            print(f"{stopped}. The same command continues the study in {folder}")
+            sys.exit(0)
+    found = summary.collect(study, folder)
+    print(f"{len(found['cells'])} of {len(cells)} cells are done. {write.study(found, folder)}")
+    if tally.elsewhere:
+        print(f"Other jobs are at work on {', '.join(tally.elsewhere)}")
+    for cell, reason in tally.failed.items():
+        print(f"failed: {worker.cell_folder(folder, cell)}: {reason}", file=sys.stderr)
+    sys.exit(1 if tally.failed else 0)
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    entry.run(main)

@@ -1,0 +1,58 @@
+"""Loss curves and reconstruction grids."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glam_jax.display import plots
+
+
+def test_curves_draws_every_metric(tmp_path):
+    steps = np.arange(50)
+    one = {"loss": (steps, np.exp(-steps / 10.0))}
+    gaps = {"kl": (steps, np.where(steps == 7, np.nan, -1.0)), "none": (steps, [np.nan] * 50)}
+    small = np.asarray(Image.open(plots.curves(tmp_path / "one.png", one)))
+    large = np.asarray(
+        Image.open(plots.curves(tmp_path / "all.png", {**one, **gaps, "b": one["loss"]}))
+    )
+    assert large.shape[0] > small.shape[0] and large.shape[1] > small.shape[1]
+    # The blue of the curve, which axes and text do not have.
+    assert ((small[..., 2] > 120) & (small[..., 0] < 80)).sum() > 50
+
+
+def test_curves_refuses_bad_input(tmp_path):
+    with pytest.raises(ValueError, match="no metrics"):
+        plots.curves(tmp_path / "x.png", {})
+    with pytest.raises(ValueError, match="loss has"):
+        plots.curves(tmp_path / "x.png", {"loss": ([1, 2], [1.0])})
+    assert not list(tmp_path.iterdir())
+
+
+def test_reconstructions_put_each_view_above_its_own(tmp_path):
+    images = np.zeros((2, 4, 4, 6), np.uint8)
+    images[..., :3], images[..., 3:] = 51, 204
+    decoded = np.full(images.shape, 1.0, np.float32)
+    picture = np.asarray(Image.open(plots.reconstructions(tmp_path / "r.png", images, decoded, 8)))
+    assert picture.shape == (4 * 10 - 2, 2 * 10 - 2, 3)
+    np.testing.assert_array_equal(picture[[4, 14, 24, 34], 4, 0], [51, 255, 204, 255])
+
+
+def test_reconstructions_show_masks_in_black_and_white(tmp_path):
+    masks = np.zeros((1, 4, 4, 2), np.uint8)
+    masks[..., 1] = 1
+    decoded = np.full(masks.shape, 0.5, np.float32)
+    picture = np.asarray(Image.open(plots.reconstructions(tmp_path / "m.png", masks, decoded, 8)))
+    assert picture[[4, 14, 24, 34], 4].tolist() == [[0] * 3, [128] * 3, [255] * 3, [128] * 3]
+
+
+@pytest.mark.parametrize(
+    "shape, other, found",
+    [
+        ((2, 4, 4, 6), (1, 4, 4, 6), r"\(1, 4, 4, 6\)"),
+        ((0, 4, 4, 6), (0, 4, 4, 6), r"\(0, 4, 4, 6\)"),
+        ((2, 4, 4, 5), (2, 4, 4, 5), "5 channels"),
+    ],
+)
+def test_reconstructions_refuse_bad_input(tmp_path, shape, other, found):
+    with pytest.raises(ValueError, match=found):
+        plots.reconstructions(tmp_path / "x.png", np.zeros(shape, np.uint8), np.zeros(other))

@@ -1,0 +1,79 @@
+"""The commands around masks: frames for a segmenter out, and a page of what came in."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import foreign_data
+import numpy as np
+from PIL import Image
+
+from glam_jax.data import dataset
+from glam_jax.demonstrations import recorded
+from glam_jax.own_data import images
+
+TESTS = pathlib.Path(__file__).parents[1]
+CONFIG = """
+import foreign_data
+def get_config(argument=""):
+    keys = foreign_data.key_map({path!r}, True, **{change!r})
+    hand = foreign_data.key_map({path!r}, False)
+    return foreign_data.config({root!r}, keys, hand, argument, auxiliary={{"handheld": 0}})
+"""
+
+
+def run(command, folder, *arguments, **change):
+    """Runs a command on a config for the dataset in `folder`, with changes of its key map."""
+    config = folder / "config.py"
+    path = str(next(folder.glob("lab/*/dataset_info.json")).parent)
+    config.write_text(CONFIG.format(path=path, change=change, root=str(folder / "data")))
+    environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    words = [sys.executable, "-m", "glam_jax.own_data", command]
+    words += [f"--config={config}", "--source=arm"]
+    done = subprocess.run([*words, *arguments], capture_output=True, text=True, env=environment)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path):
+    foreign_data.write(tmp_path, "lab", True, "array_record")
+    frames, masks = tmp_path / "frames", tmp_path / "masks"
+    done = run("frames", tmp_path, str(frames))
+    assert "5 folders written" in done.stdout, done.stderr
+    paths = sorted(frames.glob("train/*/front/*.jpg"))
+    assert len(paths) == len(list(frames.rglob("*.*"))) == 5 * foreign_data.STEPS
+    for path in paths:  # what a segmenter would do
+        bright = np.asarray(Image.open(path))[..., 0] > 128
+        out = (masks / path.relative_to(frames)).with_suffix(".png")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(bright).save(out)
+
+    keys = foreign_data.key_map(
+        next(tmp_path.glob("lab/*")), True, mask_folder={"front": str(masks), "overhead": ""}
+    )
+    config = foreign_data.config(tmp_path / "data", keys, keys)
+    recorded.ingest(config, "arm", 4, progress=False)
+    recording = recorded.recording_of(config, "arm")
+    folder = dataset.dataset_path(config.data.root, recording)
+    expected = images.square_masks(foreign_data.masks(), 16, "crop")
+    for episode in dataset.read(folder, "train", recording):
+        assert (episode.steps["mask_front"] != expected).mean() < 0.01
+
+
+def test_the_preview_shows_masks_and_counts_them(tmp_path):
+    foreign_data.write(tmp_path, "lab", True, "array_record")
+    done = run("masks", tmp_path)
+    assert done.returncode == 1 and "own.sources.arm has no masks" in done.stderr
+    colours = {"front": foreign_data.SQUARE, "overhead": {}}
+    out = tmp_path / "page.html"
+    done = run("masks", tmp_path, "--episodes=2", f"--out={out}", mask_colours=colours)
+    assert "2 of 4 episodes" in done.stdout, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("front")).split()
+    assert row[1:] == ["square", "2", "42", "100.0%", "0.0%", "0.0%", "0"]
+    page = out.read_text()
+    assert page.count("data:image/png;base64,") == 4 and "train episode 3" in page
+    hue = "--config.own.sources.arm.mask_colours.front.square.hue=(100.0, 140.0)"
+    done = run("masks", tmp_path, hue, f"--out={out}", mask_colours=colours)
+    assert "warning: train episode 0, front: square not seen in any of 21 steps" in done.stdout
+    assert not (tmp_path / "data").exists()

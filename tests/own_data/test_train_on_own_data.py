@@ -1,0 +1,143 @@
+"""A run on own data, from foreign datasets to a policy, through the command that a user types."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import foreign_data
+import numpy as np
+import pytest
+
+import glam_jax
+from glam_jax.demonstrations import gather, recorded
+from glam_jax.errors import DataError
+from glam_jax.experiment import experiment
+from glam_jax.experiment.workdir import Workdir
+from glam_jax.own_data import images
+from glam_jax.serve import service, settings
+from glam_jax.serve.settings import SettingsError
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS = 4
+TINY = {
+    "world_model": {
+        "channels": (4, 4, 4, 4), "visual": 8, "latent": 4, "width": 16, "decoder_layers": 2,
+        "posterior_blocks": 1, "forward_blocks": 1, "proprio_blocks": 1,
+    },
+    "policy": {
+        "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,
+        "width": 16, "decoder_layers": 2, "chunk": 4,
+    },
+    "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+    "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """(config, run folder, results) of a run with two targets and an auxiliary source.
+
+    The arm's actions are joints alone, 7 numbers, unlike the simulated robot's. The world model
+    is on masks, which no source stores: they are made by colour.
+    """
+    root = tmp_path_factory.mktemp("own")
+    arm = foreign_data.write(root, "arm", True, "tfrecord")
+    hand = foreign_data.write(root, "hand", False, "array_record")
+    joints = {
+        "action": ("action/joints",),
+        "action_scale": float(np.pi / 180),
+        "proprio": ("observation/joint_degrees",),
+        "proprio_scale": float(np.pi / 180),
+        "proprio_offset": 0.0,
+    }
+    colours = {"mask_colours": {"front": foreign_data.SQUARE, "overhead": {}}}
+    keys = foreign_data.key_map(arm, True, **joints, **colours)
+    config = foreign_data.config(
+        root / "data",
+        keys,
+        foreign_data.key_map(hand, False, **colours),
+        "method=glam_o,scale=quick",
+        arm_proprio=7,
+        arm_action=7,
+        auxiliary={"handheld": 4, "again": 2},
+        joins_target=("again",),
+        sources={
+            "arm": keys,
+            "again": keys | {"weight": 3.0},
+            "handheld": foreign_data.key_map(hand, False, **colours),
+        },
+    )
+    assert config.world_model.modality == "mask"
+    with config.unlocked():
+        config.update(TINY)
+    return config, root / "run", experiment.run(config, root / "run")
+
+
+def test_a_run_on_own_data_ends_with_a_policy(run):
+    config, folder, results = run
+    assert results["sources"] == {"arm": 4, "again": 2, "handheld": 4}
+    assert "success_rate" not in results and (folder / "sources.png").exists()
+    for stage in ("stage1", "stage2"):
+        assert results["decoded_error"][stage]["heldout_action_rms"] > 0
+    assert "not measured" in experiment.table(results)
+
+
+def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
+    config, folder, _ = run
+    policy = glam_jax.load_policy(folder)
+    assert policy.control_hz == config.own.rate_hz
+    spec = policy.observation_spec.items()
+    actions = policy({name: np.zeros(shape, dtype) for name, (shape, dtype) in spec})
+    low, high = policy.action_bounds
+    assert actions.shape == (4, 7) and low.shape == (7,)
+    assert (actions >= low).all() and (actions <= high).all()
+    with pytest.raises(SettingsError, match="have 7 and 7 numbers an arm"):
+        service.make_service(policy, settings.make())
+
+
+def test_the_joined_source_is_target_data_and_weighted(run):
+    config, _, _ = run
+    store = gather.gather(config).store
+    assert store.targets == 6 and len(store.lengths) == 10
+    np.testing.assert_array_equal(store.weights, [1] * 4 + [3] * 2 + [1] * 4)
+    assert store.arrays["action"][: store.starts[6]].any()
+    assert not store.arrays["action"][store.starts[6] :].any()
+
+
+def test_masks_by_colour_are_what_the_world_model_sees(run):
+    config, _, _ = run
+    store = gather.gather(config).store
+    masks = store.arrays["mask"][..., 0]  # of the front view
+    expected = images.square_masks(foreign_data.masks(), 16, "crop")[..., 0]
+    np.testing.assert_array_equal(masks, np.tile(expected, (len(store.lengths), 1, 1)))
+
+
+def test_what_needs_a_simulation_says_so_in_one_line(run):
+    _, folder, _ = run
+    assert Workdir(folder).config().own.arm_action == 7
+    for module in ("evaluate", "replay"):
+        command = [sys.executable, "-m", f"glam_jax.{module}", f"--workdir={folder}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "error: task reach was learned from own data" in done.stderr
+
+
+def test_a_method_on_masks_without_masks_is_refused(run, tmp_path):
+    config, _, _ = run
+    made = json.loads(config.to_json())["own"]["sources"]
+    made["arm"]["mask_colours"]["front"] = {}
+    other = foreign_data.config(
+        tmp_path, made["arm"], made["handheld"], "method=glam_o", arm_action=7, arm_proprio=7
+    )
+    with pytest.raises(DataError, match="glam_o needs masks; use method=glam"):
+        recorded.ingest(other, "arm", 4, progress=False)
+
+
+def test_the_example_config_can_be_read_and_names_what_is_missing():
+    command = [sys.executable, "-m", "glam_jax.own_data", "ingest", "--config=configs/own_data.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "my_arm/1.0.0: no dataset there" in done.stderr

@@ -1,0 +1,417 @@
+"""Reports from cells that no training made: every number traced to where it came from."""
+
+import csv
+import io
+import json
+import pathlib
+import re
+
+import fake_study
+import pytest
+
+from glam_jax import report
+from glam_jax.evaluation import intervals
+from glam_jax.experiment.workdir import REPLAY, RESULTS, WorkdirError
+from glam_jax.study import grid, worker
+from glam_jax.study.reports import published, rates, summary, tables, write
+
+ROOT = pathlib.Path(__file__).parents[2]
+METHODS = ("glam_o", "glam", "mip")
+
+
+def make(name, **changes):
+    settings = {"quick": True, "tasks": ("lifting",), "methods": METHODS, "seeds": (0, 1, 2)}
+    return grid.study(name, **settings | changes)
+
+
+@pytest.fixture(scope="module")
+def main(tmp_path_factory):
+    """A finished main table: its study and its folder."""
+    folder = tmp_path_factory.mktemp("main_table")
+    study = make("main_table", tasks=("lifting", "stack_two"))
+    fake_study.finish(study, folder)
+    return study, folder
+
+
+@pytest.fixture(scope="module")
+def found(main):
+    return summary.collect(*main)
+
+
+def results_of(folder, name):
+    return json.loads((worker.cell_folder(folder, name) / RESULTS).read_text())
+
+
+def csv_of(made):
+    return list(csv.DictReader(io.StringIO(made.csv())))
+
+
+def row_of(made, **values):
+    (row,) = [r for r in csv_of(made) if all(r.get(k) == v for k, v in values.items())]
+    return row
+
+
+def test_a_summary_has_what_the_runs_found(main, found):
+    _, folder = main
+    assert len(found["cells"]) == 2 * 3 * 3 and found["missing"] == []
+    (cell,) = tables.select(found["cells"], task="stack_two", method="glam", seed=1)
+    theirs = results_of(folder, "stack_two_glam_seed1")
+    assert cell["policy"] == {key: theirs[key] for key in summary.POLICY_KEYS}
+    assert cell["sources"] == {"kinova": 100, "umi": 300} and cell["minutes"] == 3.0
+    assert cell["decoded_mm"] == {"stage1": 7.5, "stage2": 12.25}
+    # Small enough to keep: under a kilobyte a cell, beside the commands of a few.
+    kept = {
+        c["name"]: c.pop("joints") for c in json.loads(json.dumps(found))["cells"] if "joints" in c
+    }
+    assert set(kept) == {
+        f"{t}_{m}_seed0" for t in ("lifting", "stack_two") for m in ("glam_o", "mip")
+    }
+    assert len(json.dumps(found)) - len(json.dumps(kept)) < 1000 * len(found["cells"])
+
+
+def test_unfinished_cells_are_missing(tmp_path):
+    study = make("main_table", methods=("mip",))
+    cells = fake_study.finish(study, tmp_path)
+    (worker.cell_folder(tmp_path, cells[1].name) / RESULTS).unlink()
+    found = summary.collect(study, tmp_path)
+    assert found["missing"] == ["lifting_mip_seed1"] and len(found["cells"]) == 2
+    text = write.report(found).markdown(str)
+    assert "2 of 3 cells at scale=quick, training seeds 0, 2" in text
+    assert "reduced" in text.splitlines()[0]
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    study = make("main_table", methods=("mip",), seeds=(0,))
+    (cell,) = fake_study.finish(study, tmp_path)
+    (worker.cell_folder(tmp_path, cell.name) / RESULTS).write_text("{")
+    with pytest.raises(WorkdirError, match="lifting_mip_seed0/results.json is not JSON"):
+        summary.collect(study, tmp_path)
+
+
+def test_pooled_rates_and_their_spread(main, found):
+    _, folder = main
+    seeds = [results_of(folder, f"lifting_glam_o_seed{seed}")["successes"] for seed in range(3)]
+    rate = rates.pooled(tables.select(found["cells"], task="lifting", method="glam_o"))
+    assert (rate.successes, rate.trials) == (sum(seeds), 150)
+    assert rate.bounds == intervals.wilson(sum(seeds), 150)
+    assert rate.spread == pytest.approx(intervals.mean_and_sd([s / 50 for s in seeds]))
+    row = row_of(write.report(found), table="success", task="lifting", method="glam_o")
+    assert float(row["success_rate"]) == pytest.approx(sum(seeds) / 150, rel=1e-5)
+    assert float(row["paper_success_rate"]) == 18 / 20
+    assert rates.Rate(37, 50, (0.74,)).text() == "37/50 = 74% (60 to 84%)"
+    assert rates.Rate(37, 50, (0.74,)).spread_text() == "74%, one seed"
+    assert rates.Rate(70, 100, (0.6, 0.8)).spread_text() == "70.0 ± 14.1%"
+
+
+def test_differences_pair_trials_of_one_seed_on_one_start(main, found):
+    _, folder = main
+    ours, other = [
+        "".join(results_of(folder, f"lifting_{m}_seed{seed}")["outcomes"] for seed in range(3))
+        for m in ("glam_o", "mip")
+    ]
+    ours, other = [list(map(int, text)) for text in (ours, other)]
+    cells = found["cells"]
+    # The order of the records does not matter, their seeds do.
+    shuffled = tables.select(cells, task="lifting", method="mip")[::-1]
+    gap = rates.difference(tables.select(cells, task="lifting", method="glam_o"), shuffled)
+    assert gap.pairs == 150 and gap.excludes_zero
+    assert gap.bounds == intervals.newcombe(sum(ours), 150, sum(other), 150)
+    assert gap.paired == intervals.paired_newcombe(ours, other)
+    assert gap.p == intervals.mcnemar(ours, other)
+    assert gap.bounds[0] < gap.lower < gap.value
+    row = row_of(write.report(found), table="glam_o minus", task="lifting", method="mip")
+    assert float(row["newcombe_low"]) == pytest.approx(gap.bounds[0], rel=1e-5)
+
+
+def test_other_starts_are_not_paired(found):
+    cells = found["cells"]
+    ours = tables.select(cells, task="lifting", method="glam_o")
+    moved = [
+        cell | {"policy": cell["policy"] | {"first_seed": 5}}
+        for cell in tables.select(cells, task="lifting", method="mip")
+    ]
+    gap = rates.difference(ours, moved)
+    assert gap.pairs == 0 and gap.paired is None and gap.p is None
+    assert gap.texts()[3:] == ("-", "-")
+    assert rates.difference(ours, []) is None
+
+
+def test_the_main_table_has_the_papers_values_beside_ours_and_says_whose(found):
+    text = write.report(found).markdown(str)
+    assert "paper (a real arm)" in text and "paper (another simulator)" in text
+    line = next(li for li in text.splitlines() if li.startswith("| GLAM-O |"))
+    assert line.endswith("| 90% |")
+    best = [li for li in text.splitlines() if li.startswith("| best baseline: MIP")]
+    assert [li.split("|")[-2].strip() for li in best] == ["55%", "46%"]
+
+
+def test_what_was_not_run_says_so():
+    study = make("main_table", methods=("glam_o", "lapa"))
+    text = write.report({**empty(study), "cells": []}).markdown(str)
+    assert text.count("not run") == 3  # both methods, and no baseline to be best
+
+
+def empty(study):
+    found = {key: list(study[key]) for key in ("tasks", "methods", "seeds")}
+    return found | {
+        "format": summary.FORMAT, "study": study.name, "quick": True, "scale": "quick",
+        "grid": [], "cells": [], "missing": [],
+    }  # fmt: skip
+
+
+def scaling_study():
+    data = [(f"target{n}", n, 0) for n in (100, 300)] + [("auxiliary300", 100, 200)]
+    variants = {
+        name: {
+            "overrides": {"data": {"target_episodes": target, "auxiliary": {"umi": auxiliary}}},
+            "methods": METHODS[::2] if not auxiliary else ("glam_o",),
+        }
+        for name, target, auxiliary in data
+    }
+    return make("scaling", tasks=("stack_two",), methods=METHODS[::2], variants=variants)
+
+
+def test_scaling_has_both_kinds_of_added_data(tmp_path):
+    study = scaling_study()
+    fake_study.finish(study, tmp_path)
+    made = write.report(summary.collect(study, tmp_path))
+    curves = {(row["curve"], row["episodes"]) for row in csv_of(made) if row["table"] == "success"}
+    assert curves == {
+        (curve, size)
+        for curve in (published.MIP, published.AUXILIARY, published.TARGET)
+        for size in ("100", "300")
+    }
+    row = row_of(made, table="success", curve=published.MIP, episodes="300")
+    assert (float(row["paper_success_rate"]), float(row["jerk_score"])) == (0.3, -18.5)
+    # Only where data of both kinds were added is there a difference between them.
+    row = row_of(made, table="auxiliary minus target")
+    assert row["episodes"] == "300"
+    assert row["each_in_the_others_interval"] in ("True", "False")
+    assert [picture.name for picture in made.pictures] == [
+        "scaling_stack_two", "smoothness_stack_two", "joints_stack_two",
+    ]  # fmt: skip
+    for picture in made.pictures:
+        assert picture.draw(tmp_path / f"{picture.name}.png").stat().st_size > 5000
+
+
+def test_far_apart_is_not_within_each_others_interval(tmp_path):
+    study = scaling_study()
+
+    def do(cell, path):
+        fake_study.carry_out(cell, path, 0.9 if cell.variant == "auxiliary300" else 0.4)
+
+    fake_study.finish(study, tmp_path, do)
+    made = write.report(summary.collect(study, tmp_path))
+    assert row_of(made, table="auxiliary minus target")["each_in_the_others_interval"] == "False"
+
+
+ABLATIONS = {
+    "asymmetric": {},
+    "symmetric": {"overrides": {"world_model": {"alignment": "symmetric"}}},
+}
+
+
+@pytest.mark.parametrize("measure", [("replay",), ("policy", "replay")])
+def test_ablations_compare_with_glam_o(tmp_path, measure):
+    study = make("ablations", methods=("glam_o",), variants=ABLATIONS, measure=measure)
+
+    def do(cell, path):
+        fake_study.carry_out(cell, path, 0.9 if cell.variant == "asymmetric" else 0.2)
+
+    fake_study.finish(study, tmp_path, do)
+    made = write.report(summary.collect(study, tmp_path))
+    row = row_of(made, measured="umi_to_kinova_real", variant="symmetric")
+    counts = [
+        sum(
+            json.loads((worker.cell_folder(tmp_path, cell.name) / REPLAY).read_text())[
+                "umi_to_kinova_real"
+            ]["successes"]
+            for cell in grid.expand(study)
+            if cell.variant == variant
+        )
+        for variant in ABLATIONS
+    ]
+    low, _ = intervals.newcombe(counts[0], 60, counts[1], 60)
+    assert float(row["newcombe_low"]) == pytest.approx(low, rel=1e-5) and low > 0
+    assert 10.0 <= float(row["path_error_mm"]) < 11.0
+    text = made.markdown(str)
+    assert ("closed loop" in text) == ("policy" in measure)
+    assert (
+        "**lifting, replay umi to kinova_real (simulated)**" in text.lower() and "| 7.5 |" in text
+    )
+
+
+def of_replay(seed, errors):
+    found = {"umi_to_kinova": {"path_errors_mm": errors}}
+    return {"task": "lifting", "seed": seed, "replay": found}
+
+
+def test_nearer_replays_are_counted_in_pairs():
+    what = "umi_to_kinova"
+    ours = [of_replay(0, [1.0] * 6), of_replay(1, [2.0, None])]  # one of them diverged
+    theirs = [of_replay(1, [3.0, 9.0]), of_replay(0, [2.0] * 5 + [0.5])]
+    # Nearer in 5 of 6 and 1 of 2; the exact sign test of 6 to 2.
+    assert rates.nearer(ours, theirs, what) == "6 of 8, p = 0.289"
+    assert rates.nearer([of_replay(0, [1.0] * 20)], [of_replay(0, [2.0] * 20)], what).endswith(
+        "p < 0.001"
+    )
+    assert rates.nearer(ours, [of_replay(2, [1.0])], what) == "-"
+
+
+def test_replay_has_a_row_for_each_direction(tmp_path):
+    study = make("replay", methods=("glam_o", "glam"), seeds=(0,), measure=("replay",))
+    fake_study.finish(study, tmp_path)
+    made = write.report(summary.collect(study, tmp_path))
+    shown = {(row["method"], row["measured"]) for row in csv_of(made)}
+    directions = ("kinova_real_to_kinova_real", "umi_to_kinova_real")
+    assert shown == {(m, d) for m in ("glam_o", "glam") for d in directions}
+
+
+def test_tuning_compares_with_the_best_setting_of_a_baseline(tmp_path):
+    study = make(
+        "tuning",
+        methods=("glam_o", "mip"),
+        seeds=(0,),
+        variants={"defaults": {}, "joints": {"methods": ("mip",)}},
+    )
+
+    def rate(cell, path):
+        by_variant = {"glam_o": 0.9, "mip": 0.2 if cell.variant == "defaults" else 0.6}
+        fake_study.carry_out(cell, path, by_variant[cell.method])
+
+    fake_study.finish(study, tmp_path, rate)
+    made = write.report(summary.collect(study, tmp_path))
+    theirs = results_of(tmp_path, "lifting_mip_joints_seed0")["successes"]
+    ours = results_of(tmp_path, "lifting_glam_o_defaults_seed0")["successes"]
+    row = row_of(made, table="glam_o's defaults minus the best")
+    assert (row["method"], row["variant"]) == ("mip", "joints")
+    assert float(row["difference"]) == pytest.approx((ours - theirs) / 50, rel=1e-5)
+    assert [r["variant"] for r in csv_of(made) if r["table"] == "success"] == [
+        "defaults", "defaults", "joints"
+    ]  # fmt: skip
+    made.pictures[0].draw(tmp_path / "success.png")
+    assert "joint angles instead of the gripper's pose" in made.markdown(str)
+
+
+def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
+    study = make(
+        "third_source",
+        methods=("glam_o",),
+        variants={
+            "two_sources": {},
+            "three_sources": {"overrides": {"data": {"auxiliary": {"kinova": 100}}}},
+        },
+        overrides={"data": {"target": "kinova_real"}},
+    )
+    fake_study.finish(study, tmp_path)
+    made = write.report(summary.collect(study, tmp_path))
+    text = made.markdown(str)
+    assert "100 kinova_real (simulated), 100 kinova, 300 umi" in text
+    assert "it stands in for a real arm" in text
+    row = row_of(made, table="success", variant="three_sources")
+    assert float(row["paper_success_rate"]) == 18 / 20
+    assert row_of(made, table="three minus two sources")["pairs"] == "150"
+
+
+def test_a_study_leaves_table_numbers_figures_and_summary(main, found, tmp_path):
+    said = write.study(found, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "report.md", "report.csv", "summary.json",
+        "success.png", "joints_lifting.png", "joints_stack_two.png",
+    }  # fmt: skip
+    assert str(tmp_path / "report.md") in said
+    assert summary.read(tmp_path / "summary.json") == found
+    text = (tmp_path / "report.md").read_text()
+    assert "](success.png)" in text and "0123456789ab" in text and "Newcombe" in text
+
+
+def test_nothing_done_is_nothing_to_report(tmp_path):
+    study = make("main_table")
+    assert write.study(summary.collect(study, tmp_path), tmp_path) == "Nothing to report yet."
+    assert not (tmp_path / "report.md").exists()
+
+
+def test_the_page_holds_every_summary(found, tmp_path):
+    results, docs = tmp_path / "results", tmp_path / "docs"
+    write.study(found, results)
+    (results / "summary.json").rename(results / "first.json")
+    (docs / "results").mkdir(parents=True)
+    (docs / "results" / "old.png").write_bytes(b"of a summary that is gone")
+    path = write.page([results / "first.json"], docs)
+    text = path.read_text()
+    for line in write.report(found).tables[0].markdown().splitlines():
+        assert line in text
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    drawn = ["success", "joints_lifting", "joints_stack_two"]
+    assert pictures == [f"results/first_{name}.png" for name in drawn]
+    assert {f"results/{p.name}" for p in (docs / "results").iterdir()} == set(pictures)
+    assert "against the expert's; GLAM-O succeeded, MIP succeeded" in text
+
+
+def test_without_results_the_page_says_how_to_make_them(tmp_path):
+    text = write.page([], tmp_path).read_text()
+    assert "python -m glam_jax.study --config=configs/studies/main_table.py:quick" in text
+    assert "python -m glam_jax.report --add=" in text
+    assert (ROOT / "configs" / "studies" / "main_table.py").exists()
+
+
+def test_the_page_in_the_repository_is_made_from_its_results(tmp_path):
+    paths = sorted((ROOT / "results").glob("*.json"))
+    made = write.page(paths, tmp_path).read_text()
+    assert (ROOT / "docs" / "results.md").read_text() == made, "run python -m glam_jax.report"
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("{", "is not JSON"),
+        ("[]", "format is None, expected 2"),
+        ('{"format": 9}', "format is 9, expected 2"),
+        ('{"format": 2, "study": "speed"}', "study 'speed' has no report; known: main_table"),
+    ],
+)
+def test_what_is_no_summary_is_refused(tmp_path, text, found):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(summary.SummaryError, match=found):
+        write.page([path], tmp_path / "docs")
+    with pytest.raises(summary.SummaryError, match="none.json is not there: .*--norun"):
+        summary.read(tmp_path / "none.json")
+
+
+def test_every_study_has_a_report():
+    assert set(write.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
+
+
+def test_the_command_adds_a_summary(main, found, tmp_path, monkeypatch, capsys):
+    write.study(found, tmp_path / "lifting_quick")
+    values = {"results": tmp_path / "results", "docs": tmp_path / "docs"}
+    for name, value in (values | {"add": tmp_path / "lifting_quick"}).items():
+        monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
+    report.main(None)
+    assert summary.read(tmp_path / "results" / "lifting_quick.json") == found
+    assert "from 1 summaries" in capsys.readouterr().out
+
+
+def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
+    def part(cells, note):
+        names = {cell["name"] for cell in cells}
+        missing = [name for name in found["grid"] if name not in names]
+        return {**found, "cells": [cell | {"device": note} for cell in cells], "missing": missing}
+
+    first, second = part(found["cells"][:12:2], "first"), part(found["cells"][10:], "second")
+    joined = summary.join(first, second)
+    cells = {cell["name"]: cell["device"] for cell in joined["cells"]}
+    assert list(cells) == [name for name in found["grid"] if name in cells]
+    assert list(cells.values()) == ["first"] * 5 + ["second"] * 8, "of both, the new one's"
+    assert sorted([*cells, *joined["missing"]]) == sorted(found["grid"])
+    with pytest.raises(summary.SummaryError, match="different studies: seeds differ"):
+        summary.join(first, {**second, "seeds": [0]})
+
+    for made in (first, second):
+        write.study(made, tmp_path / "part")
+        values = {"results": tmp_path / "results", "docs": tmp_path, "add": tmp_path / "part"}
+        for name, value in values.items():
+            monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
+        report.main(None)
+    assert summary.read(tmp_path / "results" / "part.json") == joined

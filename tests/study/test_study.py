@@ -1,0 +1,126 @@
+"""The study command: what it prints and leaves, with runs that no training made."""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import fake_study
+import pytest
+
+from glam_jax.runtime.preemption import Preempted
+from glam_jax.study import __main__ as study
+from glam_jax.study import grid, worker
+from glam_jax.study.reports import summary
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def make(**changes):
+    settings = {"quick": True, "tasks": ("lifting",), "methods": ("glam_o", "mip"), "seeds": (0,)}
+    return grid.study("main_table", **settings | changes)
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Runs the command's main with a config, flags and a way to carry out cells; its status."""
+
+    def call(config, carry_out=fake_study.carry_out, shard="", run=True, known=None):
+        flags = {"CONFIG": config, "WORKDIR": str(tmp_path), "SHARD": shard, "RUN": run}
+        for name, value in {**flags, "KNOWN": known}.items():
+            holder = type("Flag", (), {"value": value})
+            monkeypatch.setattr(study, f"_{name}", holder)
+        monkeypatch.setattr(worker, "make_carry_out", lambda cells: carry_out)
+        with pytest.raises(SystemExit) as ended:
+            study.main(None)
+        return ended.value.code
+
+    return call
+
+
+def test_from_nothing_to_a_report_and_again(command, tmp_path, capsys):
+    assert command(make()) == 0
+    printed = capsys.readouterr()
+    assert "2 of 2 cells are done" in printed.out and f"{tmp_path / 'report.md'}" in printed.out
+    assert "2/2" in printed.err  # the bar over the cells
+    text = (tmp_path / "report.md").read_text()
+
+    def never(cell, path):
+        raise AssertionError("done twice")
+
+    assert command(make(), never) == 0
+    assert (tmp_path / "report.md").read_text() == text
+
+
+def test_shares_add_up_to_the_whole(command, tmp_path, capsys):
+    assert command(make(), shard="1/2") == 0
+    assert "1 of 2 cells are done" in capsys.readouterr().out
+    assert command(make(), shard="2/2") == 0
+    assert "2 of 2 cells are done" in capsys.readouterr().out
+
+
+def test_what_a_summary_has_is_left_out(command, tmp_path, capsys):
+    assert command(make(), shard="1/2") == 0
+    known = (tmp_path / "summary.json").rename(tmp_path / "known.json")
+    shutil.rmtree(tmp_path / "cells")
+    assert command(make(), known=str(known)) == 0
+    assert "1 of 2 cells are done" in capsys.readouterr().out.splitlines()[-1]
+    joined = summary.join(summary.read(known), summary.read(tmp_path / "summary.json"))
+    assert len(joined["cells"]) == 2 and not joined["missing"]
+
+
+def test_a_study_can_grow(command, capsys):
+    assert command(make()) == 0
+    assert command(make(seeds=(0, 1))) == 0
+    assert "4 of 4 cells are done" in capsys.readouterr().out
+
+
+def test_a_failure_is_named_and_the_rest_reported(command, tmp_path, capsys):
+    assert command(make(methods=("glamo", "mip"))) == 1
+    printed = capsys.readouterr()
+    assert "lifting_glamo_seed0 will fail: unknown method 'glamo'" in printed.out
+    folder = tmp_path / "cells" / "lifting_glamo_seed0"
+    assert f"failed: {folder}: ValueError: unknown method 'glamo'" in printed.err
+    assert (folder / "error.txt").exists() and (tmp_path / "report.md").exists()
+
+
+def test_a_stop_is_no_failure(command, capsys):
+    def stop(cell, path):
+        raise Preempted("stage 2: stopped on request at step 7 of 9, saved")
+
+    assert command(make(), stop) == 0
+    assert "at step 7 of 9, saved. The same command continues" in capsys.readouterr().out
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "glam_jax.study", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_from_the_command_line_with_changed_axes(tmp_path):
+    fake_study.finish(make(seeds=(0, 1)), tmp_path)
+    done = run(
+        "--config=configs/studies/main_table.py:quick",
+        "--config.methods=('glam_o', 'mip')",
+        "--config.seeds=(0, 1)",
+        f"--workdir={tmp_path}",
+        "--norun",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 cells are done" in done.stdout
+    assert "training seeds 0, 1" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, found",
+    [
+        (("--config=configs/studies/scaling.py:quick", "--shard=9/8"), "shard is '9/8'"),
+        (("--config=configs/studies/scaling.py:quikc",), "expected quick or nothing"),
+        (("--config=configs/studies/scaling.py", "--config.seeds=()"), "seeds is empty"),
+    ],
+)
+def test_errors_of_use_are_one_line(tmp_path, arguments, found):
+    done = run(*arguments, f"--workdir={tmp_path}")
+    assert done.returncode == 1 and not list(tmp_path.iterdir())
+    assert done.stderr.startswith("error: ") and found in done.stderr
+    assert "Traceback" not in done.stderr
