@@ -4,12 +4,14 @@
 Values that follow from others are computed where they are used.
 """
 
+import dataclasses
 import difflib
 import sys
 
 from ml_collections import ConfigDict
 
 from glam_jax import schema
+from glam_jax.errors import ConfigError
 
 # World models: GLAM, CLAM, LAPA, each on RGB or (_o) on masks of the manipulated objects. MIP is
 # the policy alone, on robot actions.
@@ -18,33 +20,46 @@ METHODS = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa", "mip")
 TARGET_ONLY = ("clam_o", "clam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
-# Task -> source with robot actions by default, on which policies are evaluated.
-TARGETS = {
-    "lifting": "kinova_real",
-    "pick_place": "kinova_real",
-    "knock_down": "kinova_real",
-    "stack_two": "kinova",
-    "stack_three": "kinova",
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskDefaults:
+    """What a config must know of a simulated task.
+
+    Attributes:
+      target: source with robot actions by default, on which policies are evaluated.
+      arms: as in the task's record of `sim.tasks`.
+    """
+
+    target: str
+    arms: int
+
+
+TASKS = {
+    "lifting": TaskDefaults("kinova_real", arms=1),
+    "pick_place": TaskDefaults("kinova_real", arms=1),
+    "knock_down": TaskDefaults("kinova_real", arms=1),
+    "stack_two": TaskDefaults("kinova", arms=1),
+    "stack_three": TaskDefaults("kinova", arms=2),
 }
-ARMS = {task: 2 if task == "stack_three" else 1 for task in TARGETS}
 
 
 def parse_argument(argument: str, defaults: dict[str, str] = DEFAULTS) -> dict[str, str]:
     """`method=NAME,scale=NAME` to a dict, with defaults for what is not said.
 
     Raises:
-      ValueError: an unknown key, method or scale; names the known ones.
+      ConfigError: an unknown key, method or scale; names the known ones.
     """
     chosen = dict(defaults)
     for part in filter(None, (argument or "").split(",")):
         key, _, value = part.partition("=")
         known = {"method": METHODS, "scale": SCALES}.get(key)
         if known is None:
-            raise ValueError(f"config argument {part!r}: expected method=NAME or scale=NAME")
+            raise ConfigError(f"config argument {part!r}: expected method=NAME or scale=NAME")
         if value not in known:
             near = difflib.get_close_matches(value, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"unknown {key} {value!r}; known: {', '.join(known)}{hint}")
+            raise ConfigError(f"unknown {key} {value!r}; known: {', '.join(known)}{hint}")
         chosen[key] = value
     return chosen
 
@@ -56,7 +71,7 @@ def on_command_line(task: str, argument: str = "") -> ConfigDict:
     """
     try:
         return make(task, argument)
-    except ValueError as error:
+    except ConfigError as error:
         sys.exit(f"error: {error}")
 
 
@@ -64,11 +79,12 @@ def make(task: str, argument: str = "") -> ConfigDict:
     """The config of a task, with every key present, locked.
 
     Raises:
-      ValueError: an unknown task, or a wrong argument (`parse_argument`).
+      ConfigError: an unknown task, or a wrong argument (`parse_argument`).
     """
-    if task not in TARGETS:
-        raise ValueError(f"unknown task {task!r}; known: {', '.join(TARGETS)}")
-    return assemble(task, parse_argument(argument), _data(TARGETS[task]), ARMS[task]).lock()
+    if task not in TASKS:
+        raise ConfigError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
+    known = TASKS[task]
+    return assemble(task, parse_argument(argument), _data(known.target), known.arms).lock()
 
 
 def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:

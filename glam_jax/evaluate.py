@@ -16,7 +16,6 @@ from glam_jax.evaluation import joints, video
 from glam_jax.experiment import experiment
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.runtime import entry, hosts
-from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
 
 hosts.define_flags()
@@ -29,14 +28,14 @@ def main(_):
     hosts.join_by_flags()
     workdir = Workdir(_WORKDIR.value)
     config = workdir.config()
-    experiment.check_simulated(config)
-    act, params = clone.load(config, gather.layout_of(config), workdir.policy)
+    target = gather.target(config)
+    env = target.make_env()
+    act, params = clone.load(config, target.layout, workdir.policy)
     film = min(config.evaluate.film, _TRIALS.value) if _VIDEO.value else 0
     result = experiment.evaluate(config, act, params, _TRIALS.value, film)
     if not hosts.is_leader():
         return
     print(json.dumps(experiment.measure(config, result), indent=2))
-    env = simulation.make_env(config.task, config.data.target, config.image_size)
     print(f"Joints: {joints.save(workdir.path, env, result)}")
     if film:
         print(f"Video: {video.rollout_video(workdir.path / 'rollouts.mp4', env, result)}")

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from scipy.spatial.transform import Rotation
 
+from glam_jax.data import dataset
+from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.own_data import config as own_config
 
 STEPS, EPISODES, RATE = 21, 5, 20.0
@@ -148,3 +150,15 @@ def config(root, arm, handheld, argument="", **changes):
     made = own_config.make("reach", own | changes, argument)
     made.data.root = str(root)
     return made
+
+
+def provide(config, source="arm", episodes=4):
+    """Converts so many training episodes of a source, and the held-out ones; the report."""
+    found = RecordedSource.named(config, source)
+    return found.convert(config.data.root, episodes, config.data.heldout_episodes, progress=False)
+
+
+def read(config, source="arm", split="train"):
+    """The converted episodes of a source."""
+    recording = RecordedSource.named(config, source).recording
+    return dataset.read(dataset.dataset_path(config.data.root, recording), split, recording)

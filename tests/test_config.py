@@ -20,6 +20,11 @@ LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
 LAYOUT = schema.Layout(arms=1, image_size=64, has_actions=True)
 
 
+def counts(made):
+    """Source -> training episodes of a config."""
+    return {source.name: source.episodes for source in gather.sources(made)}
+
+
 def from_command_line(argument="", *overrides):
     """The config that an entry point gets."""
     values = flags.FlagValues()
@@ -97,11 +102,11 @@ def test_the_method_decides_whose_episodes_are_learnt_from(method):
         assert (stage.target_share == 1.0) == alone
 
 
-@pytest.mark.parametrize("task", sorted(config.TARGETS))
+@pytest.mark.parametrize("task", sorted(config.TASKS))
 def test_every_task_has_a_target_with_actions_and_umi_beside_it(task):
     made = config.make(task)
-    used = gather.sources(made)
-    assert used == {config.TARGETS[task]: 100, "umi": 400}
+    used = counts(made)
+    assert used == {config.TASKS[task].target: 100, "umi": 400}
     assert set(made.data.auxiliary) == set(ROBOTS)
 
 
@@ -111,7 +116,7 @@ def test_any_combination_of_sources_can_be_asked_for():
         "--config.data.auxiliary.umi=30",
         "--config.data.auxiliary.kinova=20",
     )
-    assert list(gather.sources(made).items()) == [
+    assert list(counts(made).items()) == [
         ("kinova_real", 100),
         ("kinova", 20),
         ("umi", 30),
@@ -119,8 +124,8 @@ def test_any_combination_of_sources_can_be_asked_for():
     swapped = from_command_line(
         "", "--config.data.target=kinova", "--config.data.auxiliary.kinova_real=5"
     )
-    assert gather.sources(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
-    assert gather.sources(config.make("stack_two", "method=mip")) == {"kinova": 100}
+    assert counts(swapped) == {"kinova": 100, "kinova_real": 5, "umi": 400}
+    assert counts(config.make("stack_two", "method=mip")) == {"kinova": 100}
 
 
 @pytest.mark.parametrize(
@@ -156,16 +161,18 @@ def test_an_unknown_task_or_auxiliary_source_is_refused():
 def test_replay_is_on_the_target_unless_another_robot_is_named(target, robot, asked, expected):
     made = config.make("lifting")
     made.data.target, made.replay.robot = target, robot
-    assert replay.replay_robot(made, asked) == expected
+    assert replay.replay_world(made, asked).robot.name == expected
 
 
 def test_replay_needs_a_robot_with_actions():
-    with pytest.raises(ValueError, match="replay.robot is 'umi'; expected one with actions"):
-        replay.replay_robot(config.make("lifting"), "umi")
+    with pytest.raises(ValueError, match="robot is 'umi'; expected one with actions"):
+        replay.replay_world(config.make("lifting"), "umi")
 
 
 def test_arms_are_those_of_the_tasks():
-    assert {name: task.arms for name, task in TASKS.items()} == config.ARMS
+    assert {name: task.arms for name, task in TASKS.items()} == {
+        name: task.arms for name, task in config.TASKS.items()
+    }
 
 
 def test_mip_learns_from_target_actions_alone():

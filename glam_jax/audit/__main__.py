@@ -25,7 +25,7 @@ from glam_jax.runtime import entry
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run whose stage 1 is finished.")
 _SOURCE = flags.DEFINE_string("source", None, "The auxiliary source.")
 _BROKEN = flags.DEFINE_enum("broken", "", ["", *BREAKAGES], "How to break the source on purpose.")
-_TASK = flags.DEFINE_enum("task", "", ["", *config.TARGETS], "Another task, for its episodes.")
+_TASK = flags.DEFINE_enum("task", "", ["", *config.TASKS], "Another task, for its episodes.")
 
 
 def main(_):

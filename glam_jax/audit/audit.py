@@ -18,11 +18,10 @@ from glam_jax.errors import DataError
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import replay, summary
 from glam_jax.experiment import borrowed, experiment
-from glam_jax.experiment.replay import load_decoding, replay_robot
+from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.files import write_json, write_text
 from glam_jax.schema import VIEWS, Episode, title
-from glam_jax.sim import env as simulation
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages.pretrain import WorldModel
 
@@ -54,9 +53,8 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
     settings = thresholds(config)
     world_model = load_decoding(workdir, "audit with")
     trained = borrowed.lender(config, workdir).config()
-    train = gather.read_split(trained, target, "train", trained.data.target_episodes)
-    count = config.data.heldout_episodes
-    heldout = gather.read_split(config, target, "heldout", count)
+    train = gather.target(trained).read("train")
+    heldout = gather.target(config).read("heldout")
     episodes = source_episodes(config, source, broken, task)
     evidence = measure(world_model, train, heldout, episodes, settings)
     stem = "_".join(filter(None, ("audit", source, broken, task)))
@@ -100,7 +98,7 @@ def source_episodes(
     """Held-out episodes of a source, broken or of another task as asked; see `audit`."""
     asked = config.copy_and_resolve_references().unlock()
     asked.task = task or config.task
-    episodes = gather.read_split(asked, source, "heldout", config.data.heldout_episodes)
+    episodes = gather.source(asked, source).read("heldout")
     for episode in episodes:
         episode.task = config.task
     return [BREAKAGES[broken](episode) for episode in episodes] if broken else episodes
@@ -120,14 +118,13 @@ def _replay(
     episodes: list[Episode],
 ) -> tuple[dict, pathlib.Path]:
     """The source's decoded actions on the robot: their summary, and a figure of the first."""
-    robot = replay_robot(config)
-    env = simulation.make_env(config.task, robot, config.image_size)
+    env = replay_world(config)
     shown = episodes[: config.replay.episodes]
     actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]
     result = replay(env, actions, [episode.seed for episode in shown], film=1)
     figure = video.comparison_figure(folder / "replay.png", env, shown[0], result)
     outcomes = experiment.outcomes(result.success)
-    return summary(shown[0].source, robot, result) | {"outcomes": outcomes}, figure
+    return summary(shown[0].source, env.robot.name, result) | {"outcomes": outcomes}, figure
 
 
 def _pictures(

@@ -1,16 +1,16 @@
-"""The demonstrations of a run: which sources it learns from, recorded or converted, and read."""
+"""The demonstrations of a run: which sources it learns from, provided and read."""
 
 import dataclasses
 from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 
-from glam_jax.data import dataset, normalize, spec
+from glam_jax.data import normalize
 from glam_jax.data.store import Store
-from glam_jax.demonstrations import recorded, simulated
-from glam_jax.schema import Episode, Layout
-from glam_jax.sim import env as simulation
-from glam_jax.sim.robots import ROBOTS
+from glam_jax.demonstrations.recorded import RecordedSource
+from glam_jax.demonstrations.simulated import SimulatedSource
+from glam_jax.demonstrations.source import Source
+from glam_jax.schema import Episode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Data:
 
     Attributes:
       store: training transitions of all sources. stats: their statistics.
-      heldout: source -> episodes never trained on.
+      heldout: source -> episodes never trained on, the target's first.
     """
 
     store: Store
@@ -30,106 +30,62 @@ class Data:
         return Store(self.heldout[source])
 
 
-def layout_of(config: ConfigDict) -> Layout:
-    """The arrays of the run's target source."""
-    if recorded.is_own(config):
-        return recorded.aim(config).layout
-    return simulation.make_env(config.task, config.data.target, config.image_size).layout
-
-
-def sources(config: ConfigDict) -> dict[str, int]:
-    """Source -> training episodes, the target first, then the auxiliary ones by name.
+def sources(config: ConfigDict) -> list[Source]:
+    """The sources that a run uses: the target first, then the others by name.
 
     Raises:
-      ValueError: a source that is not known, a target without robot actions, or one that is
-        its own auxiliary source.
+      UserError: a source that is not known, or that cannot be what the config makes it.
     """
-    if recorded.is_own(config):
-        return recorded.sources(config)
-    target, auxiliary = config.data.target, config.data.auxiliary
-    used = {source: auxiliary[source] for source in sorted(auxiliary) if auxiliary[source]}
-    for source in (target, *auxiliary):
-        if source not in ROBOTS:
-            raise ValueError(f"unknown source {source!r}; known: {', '.join(sorted(ROBOTS))}")
-    check_has_actions(target, "data.target")
-    if target in used:
-        raise ValueError(
-            f"data.auxiliary.{target} is {used[target]}, but {target} is the target; "
-            f"set it to 0, or ask for more in data.target_episodes"
-        )
-    return {target: config.data.target_episodes} | used
+    return _kind(config).used(config)
 
 
-def check_has_actions(source: str, key: str) -> None:
-    """Raises ValueError unless a source is a robot's that is commanded in joint targets."""
-    able = sorted(name for name, robot in ROBOTS.items() if robot.has_actions)
-    if source not in able:
-        raise ValueError(f"{key} is {source!r}; expected one with actions: {', '.join(able)}")
+def target(config: ConfigDict) -> Source:
+    """The source whose robot the policy is for; raises as `sources`."""
+    return sources(config)[0]
 
 
-def stream_split(config: ConfigDict, source: str, split: str, count: int) -> Iterator[Episode]:
-    """Episodes of a source from the data root, one by one; raises as `dataset.read`."""
-    if recorded.is_own(config):
-        kind = recorded.recording_of(config, source)
-    else:
-        layout = simulation.make_env(config.task, source, config.image_size).layout
-        kind = spec.Recording(config.task, source, layout)
-    return dataset.stream(dataset.dataset_path(config.data.root, kind), split, kind, count)
+def source(config: ConfigDict, name: str) -> Source:
+    """A known source, whether the run uses it or not.
+
+    Raises:
+      UserError: it is not known; lists the known ones.
+    """
+    return _kind(config).named(config, name)
 
 
-def read_split(config: ConfigDict, source: str, split: str, count: int) -> list[Episode]:
-    """As `stream_split`, all at once."""
-    return list(stream_split(config, source, split, count))
+def _kind(config: ConfigDict) -> type[Source]:
+    return RecordedSource if "own" in config else SimulatedSource
 
 
 def gather(config: ConfigDict) -> Data:
-    """Records or converts what is missing of the data, and reads it.
+    """Provides what is missing of the data, and reads it.
 
     Raises:
-      ValueError: see `sources`.
-      DataError: see `simulated.collect`, `recorded.ingest` and `dataset.read`.
+      UserError: see `sources`, `Source.check`, `Source.provide` and `dataset.read`.
     """
-    counts = sources(config)
-    for source, count in counts.items():
-        provide(config, source, count)
-    heldout = read_heldout(config, config.data.heldout_episodes)
-    of_target = recorded.targets(config) if recorded.is_own(config) else [config.data.target]
-    others = [source for source in counts if source not in of_target]
+    used = sources(config)
+    for one in used:
+        one.check()
+    for one in used:
+        one.provide()
+    heldout = {one.name: one.read("heldout") for one in used}
+    # A store takes the target's episodes, then the others'.
+    targets, others = ([one for one in used if one.is_target is yes] for yes in (True, False))
 
-    def train(names: list[str]) -> Iterator[Episode]:
-        for source in names:
-            yield from stream_split(config, source, "train", counts[source])
+    def train(of: list[Source]) -> Iterator[Episode]:
+        for one in of:
+            yield from one.stream("train")
 
-    order = {source: counts[source] for source in (*of_target, *others)}
     store = Store(
-        train(of_target),
+        train(targets),
         train(others),
-        weights=recorded.episode_weights(config, order),
+        weights=_episode_weights(targets + others),
         memory_bytes=config.data.resident_bytes,
     )
     return Data(store, normalize.statistics(store), heldout)
 
 
-def provide(config: ConfigDict, source: str, count: int) -> None:
-    """Records or converts what is missing of a source's `count` training episodes and of its
-    held-out ones.
-
-    Raises:
-      See `simulated.collect` and `recorded.ingest`.
-    """
-    if recorded.is_own(config):
-        recorded.ingest(config, source, count)
-    else:
-        simulated.collect(
-            config.task,
-            source,
-            count,
-            config.data.heldout_episodes,
-            config.image_size,
-            config.data.root,
-        )
-
-
-def read_heldout(config: ConfigDict, count: int) -> dict[str, list[Episode]]:
-    """Source -> its first held-out episodes, the target first."""
-    return {source: read_split(config, source, "heldout", count) for source in sources(config)}
+def _episode_weights(used: list[Source]) -> list[float] | None:
+    """How likely a window of each episode is, relative to others of its kind; None if all are."""
+    weights = [one.weight for one in used for _ in range(one.episodes)]
+    return weights if len(set(weights)) > 1 else None

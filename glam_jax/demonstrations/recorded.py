@@ -1,88 +1,102 @@
-"""Own data in a run: foreign datasets become the project's own, once, and are read as those."""
+"""Sources that someone recorded: foreign datasets become the project's own, once."""
+
+import dataclasses
+import functools
 
 from ml_collections import ConfigDict
 
 from glam_jax.data.spec import Recording
+from glam_jax.demonstrations.source import Source
 from glam_jax.errors import DataError
-from glam_jax.own_data import convert
-from glam_jax.own_data import ingest as ingestion
-from glam_jax.own_data import key_map as key_maps
+from glam_jax.own_data import ingest
+from glam_jax.own_data.convert import Aim
+from glam_jax.own_data.key_map import KeyMap
+from glam_jax.own_data.key_map import read as read_key_map
 from glam_jax.schema import Layout
 
 
-def is_own(config: ConfigDict) -> bool:
-    """Whether a run's data were recorded by someone, rather than simulated."""
-    return "own" in config
+class RecordedSource(Source):
+    """A source of `config.own`; see configs/own_data.py."""
 
+    simulated = False
 
-def key_map(config: ConfigDict, source: str) -> key_maps.KeyMap:
-    """The key map of a source; see `key_map.read` for what it raises."""
-    known = config.own.sources
-    if source not in known:
-        raise DataError(f"unknown source {source!r}; known: {', '.join(sorted(known))}")
-    return key_maps.read(source, known[source].to_dict(), config.own.arms)
+    @classmethod
+    def used(cls, config: ConfigDict) -> list["RecordedSource"]:
+        """The sources of a run: the target first, then the others by name."""
+        auxiliary = sorted(name for name, count in config.data.auxiliary.items() if count)
+        return [cls.named(config, name) for name in (config.data.target, *auxiliary)]
 
+    @classmethod
+    def named(cls, config: ConfigDict, name: str) -> "RecordedSource":
+        """A source that has a key map, used or not.
 
-def aim(config: ConfigDict) -> convert.Aim:
-    """What all sources of the run are converted to."""
-    own = config.own
-    widths = {"arm_proprio": own.arm_proprio, "arm_action": own.arm_action}
-    layout = Layout(own.arms, config.image_size, has_actions=True, **widths)
-    return convert.Aim(layout, own.rate_hz, own.action_kind)
+        Raises:
+          DataError: it has none; names those that have.
+        """
+        if name not in (known := config.own.sources):
+            raise DataError(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
+        data, is_target = config.data, name == config.data.target
+        episodes = data.target_episodes if is_target else data.auxiliary.get(name, 0)
+        return cls(config, name, episodes, is_target or name in config.own.joins_target)
 
+    @functools.cached_property
+    def keys(self) -> KeyMap:
+        """Where everything is in the foreign dataset; see `key_map.read` for what it raises."""
+        own = self.config.own
+        return read_key_map(self.name, own.sources[self.name].to_dict(), own.arms)
 
-def recording_of(config: ConfigDict, source: str) -> Recording:
-    """What the converted dataset of a source holds, and what it was made from."""
-    return ingestion.recording_of(config.task, source, key_map(config, source), aim(config))
+    @property
+    def aim(self) -> Aim:
+        """What all sources of the run are converted to."""
+        own = self.config.own
+        widths = {"arm_proprio": own.arm_proprio, "arm_action": own.arm_action}
+        layout = Layout(own.arms, self.config.image_size, has_actions=True, **widths)
+        return Aim(layout, own.rate_hz, own.action_kind)
 
+    @property
+    def recording(self) -> Recording:
+        """What the converted dataset holds, and what it was made from."""
+        return ingest.recording_of(self.config.task, self.name, self.keys, self.aim)
 
-def sources(config: ConfigDict) -> dict[str, int]:
-    """Source -> training episodes, the target first, then the others by name."""
-    used = {s: n for s, n in sorted(config.data.auxiliary.items()) if n}
-    return {config.data.target: config.data.target_episodes} | used
+    @property
+    def control_hz(self) -> float:
+        return self.config.own.rate_hz
 
+    @property
+    def action_kind(self) -> str:
+        return self.config.own.action_kind
 
-def targets(config: ConfigDict) -> list[str]:
-    """The sources whose actions are learned, `data.target` first."""
-    joined = [s for s in sources(config) if s in config.own.joins_target]
-    return [config.data.target, *joined]
+    @property
+    def weight(self) -> float:
+        return self.keys.weight
 
-
-def episode_weights(config: ConfigDict, counts: dict[str, int]) -> list[float] | None:
-    """How likely a window of each episode is, relative to others of its kind.
-
-    Args:
-      counts: source -> number of episodes, in the order of the store.
-
-    Returns:
-      One weight an episode; None if all are equal, and where sources are simulated.
-    """
-    if not is_own(config):
-        return None
-    weights = [key_map(config, s).weight for s, count in counts.items() for _ in range(count)]
-    return weights if len(set(weights)) > 1 else None
-
-
-def check_masks(config: ConfigDict) -> None:
-    """Raises DataError where a method on masks has a source without any."""
-    for source in sources(config):
-        if config.world_model.modality == "mask" and not key_map(config, source).has_masks:
+    def check(self) -> None:
+        """Raises DataError where a method on masks has a source without any."""
+        if self.config.world_model.modality == "mask" and not self.keys.has_masks:
+            method = self.config.method
             raise DataError(
-                f"own.sources.{source} has neither masks nor mask_colours nor mask_folder, but "
-                f"method {config.method} needs masks; use method={config.method.removesuffix('_o')}"
+                f"own.sources.{self.name} has neither masks nor mask_colours nor mask_folder, but "
+                f"method {method} needs masks; use method={method.removesuffix('_o')}"
             )
 
+    def provide(self, progress: bool = True) -> dict:
+        self.check()
+        data = self.config.data
+        return self.convert(data.root, self.episodes, data.heldout_episodes, progress)
 
-def ingest(config: ConfigDict, source: str, count: int, progress: bool = True) -> dict:
-    """`ingest.ingest` of one source, `count` training episodes, as the config says."""
-    check_masks(config)
-    return ingestion.ingest(
-        config.data.root,
-        config.task,
-        source,
-        key_map(config, source),
-        aim(config),
-        count,
-        config.data.heldout_episodes,
-        progress,
-    )
+    def convert(
+        self, root, count: int | None, heldout: int | None, progress: bool = True, path: str = ""
+    ) -> dict:
+        """Converts so many episodes into a data root; see `ingest.ingest`.
+
+        Args:
+          path: of the foreign dataset; default: the key map's.
+        """
+        keys = dataclasses.replace(self.keys, path=path) if path else self.keys
+        task = self.config.task
+        return ingest.ingest(root, task, self.name, keys, self.aim, count, heldout, progress)
+
+    def make_env(self, robot: str = ""):
+        raise DataError(
+            f"task {self.config.task} was learned from own data; there is no simulation of it"
+        )

@@ -1,4 +1,4 @@
-"""Records demonstrations of scripted experts: simulation in, a dataset on disk out.
+"""Sources that are simulated: a scripted expert demonstrates, and a dataset is recorded of it.
 
 Episodes are the first N successes over increasing seeds, so N decides which they are. What
 is finished is kept beside the dataset in `<dataset>.partial/` until the dataset is whole:
@@ -13,17 +13,104 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, check_episode
 from glam_jax.demonstrations import partial
+from glam_jax.demonstrations.source import Source
 from glam_jax.display import contact_sheet
-from glam_jax.errors import DataError
-from glam_jax.schema import FIRST_SEED, Episode, Layout, title
+from glam_jax.errors import ConfigError, DataError
+from glam_jax.schema import FIRST_SEED, SIMULATED, Episode, Layout, title
 
+# The least share of demonstrations that must succeed.
 LEAST_SUCCESS_RATE = 0.5
 _ATTEMPTS_TO_JUDGE = 10
+
+
+class SimulatedSource(Source):
+    """A robot of `sim.robots.ROBOTS`, whose scripted expert demonstrates."""
+
+    simulated = True
+    action_kind = "joint_positions"
+
+    @classmethod
+    def used(cls, config: ConfigDict) -> list["SimulatedSource"]:
+        """The sources of a run: the target first, then the auxiliary ones by name.
+
+        Raises:
+          ConfigError: a source that is not known, a target without robot actions, or one that is
+            its own auxiliary source.
+        """
+        target, auxiliary = config.data.target, config.data.auxiliary
+        names = [target, *sorted(name for name, count in auxiliary.items() if count)]
+        for name in (target, *auxiliary):
+            cls.named(config, name)
+        check_has_actions(target, "data.target")
+        if target in names[1:]:
+            raise ConfigError(
+                f"data.auxiliary.{target} is {auxiliary[target]}, but {target} is the target; "
+                f"set it to 0, or ask for more in data.target_episodes"
+            )
+        return [cls.named(config, name) for name in names]
+
+    @classmethod
+    def named(cls, config: ConfigDict, name: str) -> "SimulatedSource":
+        """A source of the simulation, used or not.
+
+        Raises:
+          ConfigError: it is not known; lists the known ones.
+        """
+        _check_known(name)
+        data, is_target = config.data, name == config.data.target
+        episodes = data.target_episodes if is_target else data.auxiliary.get(name, 0)
+        return cls(config, name, episodes, is_target)
+
+    @property
+    def recording(self) -> Recording:
+        return Recording(self.config.task, self.name, self.make_env().layout)
+
+    @property
+    def control_hz(self) -> float:
+        return self.make_env().control_hz
+
+    def provide(self, progress: bool = True) -> dict:
+        config = self.config
+        return collect(
+            config.task,
+            self.name,
+            self.episodes,
+            config.data.heldout_episodes,
+            config.image_size,
+            config.data.root,
+            progress,
+        )
+
+    def make_env(self, robot: str = ""):
+        # MuJoCo loads only where something is simulated.
+        from glam_jax.sim import env
+
+        if robot:
+            check_has_actions(robot, "robot")
+        return env.make_env(self.config.task, robot or self.name, self.config.image_size)
+
+
+def check_has_actions(source: str, key: str) -> None:
+    """Raises ConfigError unless a source is a robot's that is commanded in joint targets."""
+    from glam_jax.sim.robots import ROBOTS
+
+    able = sorted(name for name, robot in ROBOTS.items() if robot.has_actions)
+    if source not in able:
+        raise ConfigError(f"{key} is {source!r}; expected one with actions: {', '.join(able)}")
+
+
+def _check_known(source: str) -> None:
+    if source not in SIMULATED:
+        raise ConfigError(f"unknown source {source!r}; known: {', '.join(sorted(SIMULATED))}")
+
+
+# --- Recording --------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,14 +162,13 @@ def collect(
       fraction), `seconds`.
 
     Raises:
-      ValueError: for an unknown source; lists the known ones.
-      DataError: if the dataset there is damaged, of another kind or by another simulator.
-      RuntimeError: if fewer than half of the demonstrations succeed.
+      ConfigError: for an unknown source; lists the known ones.
+      DataError: if the dataset there is damaged, of another kind or by another simulator, or if
+        fewer than half of the demonstrations succeed.
       OSError: if the disk is full; what was there stays.
     """
     began = time.monotonic()
-    if source not in (known := FIRST_SEED["train"]):
-        raise ValueError(f"unknown source {source!r}; known: {', '.join(sorted(known))}")
+    _check_known(source)
     expert = make_expert(task, source, image_size)
     recording = Recording(task, source, expert.layout)
     folder = dataset.recover(root, recording)
@@ -107,7 +193,7 @@ def collect(
 def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, progress: bool):
     """Records what the splits lack and writes the dataset anew, with what it held in front."""
     folder = dataset.dataset_path(root, recording)
-    partial = folder.parent.with_name(folder.parent.name + ".partial")
+    unfinished = folder.parent.with_name(folder.parent.name + ".partial")
     everything = {}
     for split in (s for s in goal if goal[s]):
         kept = dataset.stream(folder, split, recording) if held[split] else ()
@@ -115,7 +201,7 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, 
         new = itertools.chain.from_iterable(part.episodes() for part in added)
         everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
     dataset.write(root, recording, everything)
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)
     split = next(iter(everything))
     shown = dataset.read(folder, split, recording, min(goal[split], 3))
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")
@@ -135,7 +221,7 @@ def _record(
     expert: Expert, recording: Recording, folder: Path, split: str, goal: int, progress: bool
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
-    partial = folder.parent.with_name(folder.parent.name + ".partial")
+    unfinished = folder.parent.with_name(folder.parent.name + ".partial")
     last = dataset.last(folder, split, recording)
     version = last.simulator_version if last else None
     seed = _next_seed(folder, recording, split)
@@ -143,15 +229,15 @@ def _record(
     name = f"collecting {recording.task} {title(recording.source)} {split}"
     with tqdm(total=goal, desc=name, unit="episode", disable=not progress) as bar:
         while successes < goal:
-            part = partial.find(partial, split, seed)
+            part = partial.find(unfinished, split, seed)
             if part is None:
                 seeds = np.arange(seed, seed + min(expert.batch, goal - successes))
-                part = _demonstrate(expert, recording, partial, split, seeds)
+                part = _demonstrate(expert, recording, unfinished, split, seeds)
             version = version or part.simulator_version
             if part.simulator_version not in (None, version):
                 raise DataError(
                     f"{part.path}: simulator_version is {part.simulator_version!r}, expected "
-                    f"{version!r} as in the episodes before; remove {partial} or {folder}"
+                    f"{version!r} as in the episodes before; remove {unfinished} or {folder}"
                 )
             found.append(part)
             seed += part.attempts
@@ -160,7 +246,7 @@ def _record(
             bar.update(min(successes, goal) - bar.n)
             bar.set_postfix_str(f"{successes / attempts:.0%} succeed")
             if attempts >= _ATTEMPTS_TO_JUDGE and successes < LEAST_SUCCESS_RATE * attempts:
-                raise RuntimeError(
+                raise DataError(
                     f"{recording.name}: {successes} of {attempts} demonstrations succeed, "
                     f"expected at least {LEAST_SUCCESS_RATE:.0%}; stopped before seed {seed}"
                 )
@@ -168,10 +254,10 @@ def _record(
 
 
 def _demonstrate(
-    expert: Expert, recording: Recording, partial: Path, split: str, seeds: np.ndarray
+    expert: Expert, recording: Recording, unfinished: Path, split: str, seeds: np.ndarray
 ) -> partial.Part:
     made = expert.demonstrate(seeds)
     for episode in made:
         check_episode(episode, recording, f"{recording.name}, episode of seed {episode.seed}")
     successes = [episode for episode in made if episode.success]
-    return partial.save(partial, split, int(seeds[0]), len(seeds), successes)
+    return partial.save(unfinished, split, int(seeds[0]), len(seeds), successes)

@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data.store import Store
-from glam_jax.demonstrations import gather, recorded
+from glam_jax.demonstrations import gather
 from glam_jax.display import contact_sheet, plots
-from glam_jax.errors import DataError
 from glam_jax.evaluation import intervals, joints, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.experiment import borrowed
@@ -21,7 +20,6 @@ from glam_jax.experiment.workdir import STAGE1, Workdir
 from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
-from glam_jax.sim import env as simulation
 from glam_jax.stages import clone, pretrain, relabel
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
@@ -32,22 +30,13 @@ PACKAGES = (
 SAMPLES = 8  # pictures in the reconstruction grid
 
 
-def check_simulated(config: ConfigDict) -> None:
-    """Raises DataError for a run on own data, whose robot is not simulated here."""
-    if recorded.is_own(config):
-        raise DataError(
-            f"task {config.task} was learned from own data; there is no simulation of it"
-        )
-
-
 def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rollout:
     """Closed-loop trials from the fixed unseen starts, on all devices of all hosts.
 
     Raises:
-      DataError: see `check_simulated`.
+      DataError: the run's robot is not simulated here.
     """
-    check_simulated(config)
-    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    env = gather.target(config).make_env()
     seeds = np.arange(config.evaluate.first_seed, config.evaluate.first_seed + trials)
     bar = tqdm(total=trials, desc="evaluating", unit="trial", disable=not hosts.is_leader())
     with bar:
@@ -66,7 +55,7 @@ def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rol
 
 def measure(config: ConfigDict, result: Rollout) -> dict:
     """What a rollout is summed up to: success with its interval, and smoothness."""
-    env = simulation.make_env(config.task, config.data.target, config.image_size)
+    env = gather.target(config).make_env()
     successes, trials = int(result.success.sum()), len(result)
     low, high = intervals.wilson(successes, trials)
     smooth = smoothness.mean_scores(result.trajectories(), env.control_hz)
@@ -193,7 +182,8 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
         _draw_curves(workdir)
 
     # ------------------------------------------------------------- evaluation
-    measured = {} if recorded.is_own(config) else _evaluate(config, act, params, workdir)
+    simulated = gather.target(config).simulated
+    measured = _evaluate(config, act, params, workdir) if simulated else {}
     if not leads:
         return None
     results = describe(config, workdir) | measured | {"decoded_error": errors}
@@ -207,7 +197,7 @@ def _evaluate(config: ConfigDict, act, params, workdir: Workdir) -> dict:
         result = evaluate(config, act, params, config.evaluate.trials, config.evaluate.film)
         measured = measure(config, result)
     if hosts.is_leader():
-        env = simulation.make_env(config.task, config.data.target, config.image_size)
+        env = gather.target(config).make_env()
         joints.save(workdir.path, env, result)
         if config.evaluate.film:
             video.rollout_video(workdir.path / "rollouts.mp4", env, result)
@@ -224,7 +214,7 @@ def describe(config: ConfigDict, workdir: Workdir) -> dict:
         "scale": config.scale,
         "seed": config.seed,
         "target": title(config.data.target),
-        "sources": {title(source): count for source, count in gather.sources(config).items()},
+        "sources": {source.title: source.episodes for source in gather.sources(config)},
         "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
         "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

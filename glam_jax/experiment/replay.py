@@ -15,20 +15,20 @@ from glam_jax.experiment import borrowed, experiment
 from glam_jax.experiment.workdir import REPLAY, Workdir, WorkdirError
 from glam_jax.files import write_json
 from glam_jax.schema import Episode
-from glam_jax.sim import env as simulation
+from glam_jax.sim.env import Env
 from glam_jax.stages import pretrain
 
 
-def replay_robot(config: ConfigDict, asked: str | None = None) -> str:
-    """The robot that decoded actions are replayed on: the one asked for, or the config's.
+def replay_world(config: ConfigDict, asked: str | None = None) -> Env:
+    """The world in which decoded actions are carried out, by the robot asked for or the config's.
 
     Raises:
-      ValueError: it is not commanded in joint targets.
+      ConfigError: the robot is not commanded in joint targets.
+      DataError: the run's task is not simulated here.
     """
     robot = asked or config.replay.robot
-    robot = config.data.target if robot == "target" else robot
-    gather.check_has_actions(robot, "replay.robot")
-    return robot
+    target = gather.target(config)
+    return target.make_env(target.name if robot == "target" else robot)
 
 
 def decoded_actions(
@@ -59,7 +59,7 @@ def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
     if kind is None or not kind.decodes:
         lacks = "no world model" if kind is None else "no action decoder in its world model"
         raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to {use}")
-    return borrowed.load(config, gather.layout_of(config), workdir)
+    return borrowed.load(config, gather.target(config).layout, workdir)
 
 
 def replay_sources(
@@ -81,19 +81,21 @@ def replay_sources(
 
     Raises:
       WorkdirError: the run's method has no world model or none that decodes actions.
-      DataError: see `experiment.check_simulated`.
-      ValueError: see `replay_robot`; an unknown source. Else see `borrowed.load` and
-        `gather.provide`.
+      DataError: the run's robot is not simulated here.
+      ConfigError: see `replay_world`; an unknown source. Else see `borrowed.load` and
+        `Source.provide`.
     """
     config = workdir.config()
-    experiment.check_simulated(config)
-    robot = replay_robot(config, robot)
+    env = replay_world(config, robot)
+    robot = env.robot.name
     world_model = load_decoding(workdir, "replay with")
-    heldout = gather.read_heldout(config, config.replay.episodes)
-    for source in set(sources or ()) - set(heldout):
-        gather.provide(config, source, 0)
-        heldout[source] = gather.read_split(config, source, "heldout", config.replay.episodes)
-    env = simulation.make_env(config.task, robot, config.image_size)
+    used = [source.name for source in gather.sources(config)]
+    heldout = {}
+    for name in dict.fromkeys((*used, *(sources or ()))):
+        source = gather.source(config, name)
+        if name not in used:
+            source.provide()
+        heldout[name] = source.read("heldout", config.replay.episodes)
     file = workdir.path / REPLAY
     report = json.loads(file.read_text()) if file.exists() else {}
     for source in sources or heldout:

@@ -26,7 +26,6 @@ export writes a dataset of the project, such as runs/data/lifting_kinova_64px, i
 v3.0 to the new folder OUT.
 """
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -34,11 +33,11 @@ from pathlib import Path
 
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 from tqdm import tqdm
 
 from glam_jax.data import spec
-from glam_jax.demonstrations import recorded
+from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
 from glam_jax.inspect import report, survey, tables
 from glam_jax.own_data import convert as conversion
@@ -57,26 +56,21 @@ _VIDEO = flags.DEFINE_bool("video", False, "export: images as H.264, smaller but
 
 def ingest() -> None:
     """Converts one source of the config, or all, and prints a report of each."""
-    config = _own_config()
-    wanted = recorded.sources(config)
-    only = _SOURCE.value
-    if only and only not in wanted:
-        raise DataError(f"unknown source {only!r}; known: {', '.join(wanted)}")
-    for source in [only] if only else wanted:
-        print(json.dumps(recorded.ingest(config, source, wanted[source]), indent=2))
+    for source in [_one_source()] if _SOURCE.value else _used_sources():
+        print(json.dumps(source.provide(), indent=2))
 
 
 def masks() -> None:
     """Writes a page of one source's masks; nothing is converted."""
-    config, source = _own_config(), _one_source()
-    keys, aim = recorded.key_map(config, source), recorded.aim(config)
+    source = _one_source()
+    keys, aim = source.keys, source.aim
     if not keys.has_masks:
         raise DataError(
-            f"own.sources.{source} has no masks; give masks, mask_colours or mask_folder"
+            f"own.sources.{source.name} has no masks; give masks, mask_colours or mask_folder"
         )
     reader = readers.open_reader(keys)
     available = reader.lengths[keys.split]
-    count = min(recorded.sources(config).get(source, available), available)
+    count = min(source.episodes or available, available)
     chosen = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
     shown, tally = [], mask_tracks.Tally(keys.rate_hz)
     for episode in chosen.tolist():
@@ -94,22 +88,24 @@ def masks() -> None:
     print(tables.text(tally.rows()))
     for text in tally.warnings:
         print(f"warning: {text}")
-    out = _OUT.value or f"masks_{source}.html"
-    written = mask_page.write(out, source, shown, tally.rows(), tally.warnings)
+    out = _OUT.value or f"masks_{source.name}.html"
+    written = mask_page.write(out, source.name, shown, tally.rows(), tally.warnings)
     print(f"{len(shown)} of {count} episodes. Page: {written}")
 
 
 def frames(out: str) -> None:
     """Writes the frames of all episodes that the config uses of one source."""
-    config, source = _own_config(), _one_source()
-    keys = recorded.key_map(config, source)
-    if source not in (used := recorded.sources(config)):
-        raise DataError(f"source {source} is not used, used are {', '.join(used)}")
+    source = _one_source()
+    keys = source.keys
+    if not source.episodes:
+        used = ", ".join(one.name for one in _used_sources())
+        raise DataError(f"source {source.name} is not used, used are {used}")
     reader = readers.open_reader(keys)
-    splits = ingestion.episodes_of(keys, used[source], config.data.heldout_episodes)
+    heldout = source.config.data.heldout_episodes
+    splits = ingestion.episodes_of(keys, source.episodes, heldout)
     written = 0
     for split, first, count in splits.values():
-        episodes = tqdm(reader.episodes(split, first, count), f"{source} {split}", count)
+        episodes = tqdm(reader.episodes(split, first, count), f"{source.name} {split}", count)
         for index, (arrays, _) in enumerate(episodes, start=first):
             for view in filter(keys.views.get, VIEWS):
                 folder = frame_files.view_folder(out, split, index, view)
@@ -121,20 +117,19 @@ def frames(out: str) -> None:
 
 def convert(kind: str, path: str, out: str) -> None:
     """Converts one LeRobot folder and prints a report."""
-    folder = _lerobot(kind, path)
+    folder, root = _lerobot(kind, path), Path(out).expanduser()
     if not (folder / "meta" / "info.json").is_file():
         raise DataError(f"{folder}: no LeRobot dataset, expected meta/info.json")
     if _CONFIG.value is None:
         from glam_jax.own_data.lerobot import exported  # needs the extra of LeRobot
 
-        made = exported.read(folder)
-        about, heldout = (made.task, made.source, made.keys, made.aim), None
+        told = exported.read(folder)
+        about = (told.task, told.source, told.keys, told.aim)
+        made = ingestion.ingest(root, *about, count=None, heldout=None)
     else:
-        config, source = _own_config(), _one_source()
-        keys = dataclasses.replace(recorded.key_map(config, source), path=str(folder))
-        about = (config.task, source, keys, recorded.aim(config))
-        heldout = config.data.heldout_episodes
-    made = ingestion.ingest(Path(out).expanduser(), *about, count=None, heldout=heldout)
+        source = _one_source()
+        heldout = source.config.data.heldout_episodes
+        made = source.convert(root, None, heldout, path=str(folder))
     print(json.dumps(made, indent=2))
 
 
@@ -162,17 +157,20 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
 }
 
 
-def _own_config() -> ConfigDict:
+def _used_sources() -> list[RecordedSource]:
+    """The sources that the config uses."""
     config = _CONFIG.value
-    if config is None or not recorded.is_own(config):
+    if config is None or "own" not in config:
         raise ConfigError("--config must be one like configs/own_data.py")
-    return config
+    return RecordedSource.used(config)
 
 
-def _one_source() -> str:
+def _one_source() -> RecordedSource:
+    """The source of the command line."""
+    _used_sources()
     if not _SOURCE.value:
         raise ConfigError("--source must name a source of the config")
-    return _SOURCE.value
+    return RecordedSource.named(_CONFIG.value, _SOURCE.value)
 
 
 def _lerobot(kind: str, path: str) -> Path:

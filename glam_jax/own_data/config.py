@@ -6,6 +6,7 @@ import sys
 from ml_collections import ConfigDict
 
 from glam_jax import config as base
+from glam_jax.errors import ConfigError, UserError
 from glam_jax.own_data import key_map
 from glam_jax.schema import SIMULATED
 
@@ -21,7 +22,7 @@ def on_command_line(task: str, own: dict, argument: str = "") -> ConfigDict:
     """`make`, ending the program with one line if something is wrong."""
     try:
         return make(task, own, argument)
-    except ValueError as error:
+    except UserError as error:
         sys.exit(f"error: {error}")
 
 
@@ -36,7 +37,9 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
       ValueError: a wrong argument, key or value; names it.
     """
     if wrong := sorted(set(own) ^ _KEYS):
-        raise ValueError(f"own data: keys {wrong} are missing or unknown, expected {sorted(_KEYS)}")
+        raise ConfigError(
+            f"own data: keys {wrong} are missing or unknown, expected {sorted(_KEYS)}"
+        )
     check(own)
     chosen = base.parse_argument(argument, DEFAULTS)
     data = ConfigDict()
@@ -63,23 +66,23 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
 def check(own: dict) -> None:
     """Raises ValueError for sources or widths that do not go together."""
     if own["action_kind"] not in key_map.ACTION_KINDS:
-        raise ValueError(
+        raise ConfigError(
             f"action_kind is {own['action_kind']!r}, expected {', '.join(key_map.ACTION_KINDS)}"
         )
     if own["heldout_episodes"] < 1:
-        raise ValueError("heldout_episodes must be at least 1")
+        raise ConfigError("heldout_episodes must be at least 1")
     if own["arms"] not in (1, 2):
-        raise ValueError(f"arms is {own['arms']}, expected 1 or 2")
+        raise ConfigError(f"arms is {own['arms']}, expected 1 or 2")
     used = {own["target"], *own["auxiliary"], *own["joins_target"]}
     if missing := sorted(used - set(own["sources"])):
-        raise ValueError(f"no key map in sources for {missing}, found {sorted(own['sources'])}")
+        raise ConfigError(f"no key map in sources for {missing}, found {sorted(own['sources'])}")
     if own["target"] in own["auxiliary"]:
-        raise ValueError(f"{own['target']} is the target and auxiliary too")
+        raise ConfigError(f"{own['target']} is the target and auxiliary too")
     if taken := sorted(set(own["sources"]) & set(SIMULATED)):
-        raise ValueError(f"sources {taken} have names of simulated ones; choose others")
+        raise ConfigError(f"sources {taken} have names of simulated ones; choose others")
     maps = {name: key_map.read(name, s, own["arms"]) for name, s in own["sources"].items()}
     for name in (own["target"], *own["joins_target"]):
         if not maps[name].has_actions:
-            raise ValueError(f"source {name} is a target, but its key map has no action")
+            raise ConfigError(f"source {name} is a target, but its key map has no action")
     for name in sorted(set(own["joins_target"]) - set(own["auxiliary"])):
-        raise ValueError(f"joins_target names {name}, which has no number in auxiliary")
+        raise ConfigError(f"joins_target names {name}, which has no number in auxiliary")

@@ -11,10 +11,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from glam_jax import schema
-from glam_jax.demonstrations import gather, recorded
+from glam_jax.demonstrations import gather
+from glam_jax.demonstrations.source import Source
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.serve import border
-from glam_jax.sim import env as simulation
 from glam_jax.stages import clone
 
 
@@ -26,18 +26,26 @@ class Policy:
       act: (params, observation, keys) -> (B, K, A); see `clone.make_act`.
       params: the network's parameters, and the demonstrations' statistics under "stats".
       config: of the run.
-      layout: what the arrays look like.
+      target: whose robot it is for.
       action_bounds: lowest and highest action of the robot, each (A,), rad and gripper command;
         for own data, whose robot is not known here, those demonstrated.
-      control_hz: actions per second.
     """
 
     act: Callable[[Any, dict, Any], jax.Array]
     params: dict
     config: ConfigDict
-    layout: schema.Layout
+    target: Source
     action_bounds: tuple[np.ndarray, np.ndarray]
-    control_hz: float
+
+    @property
+    def layout(self) -> schema.Layout:
+        """What the arrays look like."""
+        return self.target.layout
+
+    @property
+    def control_hz(self) -> float:
+        """Actions per second."""
+        return self.target.control_hz
 
     @property
     def chunk(self) -> int:
@@ -95,13 +103,11 @@ def load_policy(workdir: str | Path) -> Policy:
     """
     run = Workdir(workdir)
     config = run.config()
-    layout = gather.layout_of(config)
-    act, params = clone.load(config, layout, run.policy)
-    if recorded.is_own(config):
+    target = gather.target(config)
+    act, params = clone.load(config, target.layout, run.policy)
+    if target.simulated:
+        bounds = target.make_env().action_bounds
+    else:
         shown = params["stats"]["action"]
         bounds = tuple(np.asarray(shown[edge], np.float32) for edge in ("min", "max"))
-        control_hz = config.own.rate_hz
-    else:
-        env = simulation.make_env(config.task, config.data.target, config.image_size)
-        bounds, control_hz = env.action_bounds, env.control_hz
-    return Policy(act, jax.device_put(params), config, layout, bounds, control_hz)
+    return Policy(act, jax.device_put(params), config, target, bounds)

@@ -7,7 +7,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from glam_jax import schema
-from glam_jax.demonstrations import recorded
 from glam_jax.serve import border, settings
 from glam_jax.serve.execution import Ensemble, Receding
 from glam_jax.serve.policy import Policy
@@ -41,7 +40,7 @@ def make_service(policy: Policy, config: ConfigDict) -> Service:
 def _check_limitable(policy: Policy) -> None:
     """Speed limits compare commands with measured joints, so both must be laid out alike."""
     widths = (policy.layout.arm_proprio, policy.layout.arm_action)
-    kind = policy.config.own.action_kind if recorded.is_own(policy.config) else "joint_positions"
+    kind = policy.target.action_kind
     if kind != "joint_positions" or widths != (schema.ACTION_DIM, schema.ACTION_DIM):
         raise settings.SettingsError(
             f"this policy's proprioception and actions have {widths[0]} and {widths[1]} numbers an "

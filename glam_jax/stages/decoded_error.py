@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax.schema import ACTION_DIM
+from glam_jax.schema import ACTION_DIM, SIMULATED
 from glam_jax.sim import kinematics
 
 
@@ -36,7 +36,7 @@ def action_rms(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
 def measure_of(config: ConfigDict | None) -> tuple[str, Callable]:
     """(name, distance) by which a run's decoded actions are measured: `ee_mm`, or `action_rms` on
     own data."""
-    own = config is not None and "own" in config
+    own = config is not None and config.data.target not in SIMULATED
     return ("action_rms", action_rms) if own else ("ee_mm", ee_distance_mm)
 
 

@@ -203,8 +203,11 @@ def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
 def _needs_of(config: ConfigDict) -> Needs:
     data = config.data
     return {
-        (data.root, config.task, source, config.image_size): (count, data.heldout_episodes)
-        for source, count in gather.sources(config).items()
+        (data.root, config.task, source.name, config.image_size): (
+            source.episodes,
+            data.heldout_episodes,
+        )
+        for source in gather.sources(config)
     }
 
 

@@ -81,8 +81,9 @@ def test_writing_and_reading_do_without_tensorflow(tmp_path):
         find, hidden = PathFinder.find_spec, ("tensorflow",)
         PathFinder.find_spec = lambda name, *at: None if name in hidden else find(name, *at)
         from tensorflow_datasets.core import shuffle
-        from glam_jax import episodes, schema
-        from glam_jax.recording import Recording
+        from glam_jax import schema
+        from glam_jax.data import dataset
+        from glam_jax.data.spec import Recording
         shuffle.MAX_MEM_BUFFER_SIZE = 0
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         held = {{"train": [schema.fake_episode(recording.layout, 4)] * 2}}
@@ -173,8 +174,9 @@ def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
     folder = dataset.write(tmp_path, TARGET, {"train": fake(TARGET, 2)})
     script = f"""
         import resource, signal
-        from glam_jax import episodes, schema
-        from glam_jax.recording import Recording
+        from glam_jax import schema
+        from glam_jax.data import dataset
+        from glam_jax.data.spec import Recording
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         many = [schema.fake_episode(recording.layout, 200, i) for i in range(4)]
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -194,8 +196,9 @@ def test_a_kill_while_writing_leaves_the_dataset_as_it_was(tmp_path):
     folder = dataset.write(tmp_path, TARGET, {"train": fake(TARGET, 2)})
     script = f"""
         import os, signal
-        from glam_jax import episodes, schema
-        from glam_jax.recording import Recording
+        from glam_jax import schema
+        from glam_jax.data import dataset
+        from glam_jax.data.spec import Recording
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         def dying():
             yield schema.fake_episode(recording.layout, 5)

@@ -118,10 +118,10 @@ def test_a_damaged_part_is_made_again(whole, tmp_path):
 
 def test_an_expert_that_fails_stops_the_run(tmp_path):
     failing = Demonstrator(fails=lambda seed: seed % 5 != 0)
-    with pytest.raises(RuntimeError, match="3 of 12 demonstrations succeed.*before seed 12"):
+    with pytest.raises(DataError, match="3 of 12 demonstrations succeed.*before seed 12"):
         run(tmp_path, 100, demonstrator=failing)
     never = Demonstrator(fails=lambda seed: True)
-    with pytest.raises(RuntimeError, match="0 of 10"):
+    with pytest.raises(DataError, match="0 of 10"):
         run(tmp_path / "never", 1, demonstrator=never)
 
 

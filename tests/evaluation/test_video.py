@@ -126,5 +126,5 @@ def test_bad_input_is_refused(tmp_path, env, result):
 
 
 def test_only_films_need_ffmpeg():
-    code = "import sys; sys.modules['imageio_ffmpeg'] = None; import glam_jax.experiment"
+    code = "import sys; sys.modules['imageio_ffmpeg'] = None; import glam_jax.experiment.experiment"
     subprocess.run([sys.executable, "-c", code], check=True)

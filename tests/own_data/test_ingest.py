@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glam_jax.data import dataset
-from glam_jax.demonstrations import recorded
 from glam_jax.errors import DataError
 from glam_jax.own_data import images
 
@@ -43,16 +41,15 @@ def make(foreign, tmp_path):
 
 
 def read(config, source, split="train"):
-    recording = recorded.recording_of(config, source)
-    return dataset.read(dataset.dataset_path(config.data.root, recording), split, recording)
+    return foreign_data.read(config, source, split)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_comes_in_is_what_was_meant(make, kind):
     config = make(kind)
     for source in ("arm", "handheld"):
-        assert recorded.ingest(config, source, 4, progress=False)["converted"]
-        assert not recorded.ingest(config, source, 4, progress=False)["converted"]
+        assert foreign_data.provide(config, source, 4)["converted"]
+        assert not foreign_data.provide(config, source, 4)["converted"]
     found = read(config, "arm")
     assert [e.seed for e in found] == [0, 1, 2, 3]
     assert [e.success for e in found] == [True, False, True, True]
@@ -78,7 +75,7 @@ def test_what_comes_in_is_what_was_meant(make, kind):
 
 def test_half_the_rate_takes_every_second_step_and_the_last_command(make):
     config = make(rate_hz=foreign_data.RATE / 2)
-    recorded.ingest(config, "arm", 4, progress=False)
+    foreign_data.provide(config)
     true, found = foreign_data.arrays(0), read(config, "arm")[0].steps
     assert len(found["ee_pose"]) == 11
     np.testing.assert_allclose(found["ee_pose"][:, :3], true["position"][::2], atol=1e-5)
@@ -88,18 +85,18 @@ def test_half_the_rate_takes_every_second_step_and_the_last_command(make):
 
 def test_an_action_stored_with_the_state_it_led_to_is_moved(make):
     plain, moved = make(), make(arm={"alignment": "ars"})
-    recorded.ingest(plain, "arm", 4, progress=False)
+    foreign_data.provide(plain)
     expected = read(plain, "arm")[0].steps
-    recorded.ingest(moved, "arm", 4, progress=False)
+    foreign_data.provide(moved)
     found = read(moved, "arm")[0].steps
     np.testing.assert_array_equal(found["action"], expected["action"][1:])
     np.testing.assert_array_equal(found["ee_pose"], expected["ee_pose"][:-1])
 
 
 def test_another_key_map_converts_anew(make):
-    recorded.ingest(make(), "arm", 4, progress=False)
+    foreign_data.provide(make())
     config = make(arm={"base_position": (1.0, 0.0, 0.0)})
-    assert recorded.ingest(config, "arm", 4, progress=False)["converted"]
+    assert foreign_data.provide(config)["converted"]
     position = foreign_data.arrays(0)["position"] + [1, 0, 0]
     np.testing.assert_allclose(read(config, "arm")[0].steps["ee_pose"][:, :3], position, atol=1e-5)
 
@@ -119,7 +116,7 @@ def test_another_key_map_converts_anew(make):
 )
 def test_a_wrong_key_map_is_named(make, arm, words):
     with pytest.raises(DataError) as error:
-        recorded.ingest(make(arm=arm), "arm", 4, progress=False)
+        foreign_data.provide(make(arm=arm))
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
@@ -131,13 +128,13 @@ def test_a_nan_is_named_with_episode_and_step(make, tmp_path, kind):
 
     path = foreign_data.write(tmp_path, "spoilt", True, kind, spoil)
     with pytest.raises(DataError, match="train episode 2.*step 7: found"):
-        recorded.ingest(make(arm={"path": str(path)}), "arm", 4, progress=False)
+        foreign_data.provide(make(arm={"path": str(path)}))
     assert not list((tmp_path / "data").glob("*"))
 
 
 def test_more_episodes_than_there_are_is_an_error(make):
     with pytest.raises(DataError, match="5 episodes, 6 are wanted"):
-        recorded.ingest(make(), "arm", 5, progress=False)
+        foreign_data.provide(make(), episodes=5)
 
 
 def test_tensorflow_loads_on_this_path_only():
@@ -160,7 +157,7 @@ def test_masks_by_colour_and_by_a_segmenter_are_those_that_would_be_stored(make,
         for step, mask in enumerate(foreign_data.masks()):
             Image.fromarray(mask.astype(np.uint8) * (1 + step)).save(place / f"{step:06d}.png")
     by_colour = make(arm={"mask_colours": {"front": foreign_data.SQUARE, "overhead": {}}})
-    report = recorded.ingest(by_colour, "arm", 4, progress=False)
+    report = foreign_data.provide(by_colour)
     assert report["masks"] == [
         {"view": "front", "object": "square", "episodes": "5", "steps": "105"}
         | {"seen": "100.0%", "held": "0.0%", "empty": "0.0%", "without": "0"}
@@ -168,21 +165,21 @@ def test_masks_by_colour_and_by_a_segmenter_are_those_that_would_be_stored(make,
     expected = images.square_masks(foreign_data.masks(), 16, "crop")
     by_files = make(arm={"mask_folder": {"front": str(folder), "overhead": ""}})
     for config in (by_colour, by_files):
-        recorded.ingest(config, "arm", 4, progress=False)
+        foreign_data.provide(config)
         for episode in read(config, "arm"):
             np.testing.assert_array_equal(episode.steps["mask_front"], expected)
             assert not episode.steps["mask_overhead"].any()
     # Other colours are another key map.
     other = {"square": foreign_data.SQUARE["square"] | {"hue": (30, 70)}}
     config = make(arm={"mask_colours": {"front": other, "overhead": {}}})
-    assert recorded.ingest(config, "arm", 4, progress=False)["converted"]
+    assert foreign_data.provide(config)["converted"]
 
 
 def test_a_colour_that_no_episode_has_is_an_error(make, tmp_path):
     green = {"square": {"hue": (100, 140), "saturation": (0.5, 1)}}
     config = make(arm={"mask_colours": {"front": green, "overhead": {}}})
     with pytest.raises(DataError, match="front: square not seen in any of 4 episodes"):
-        recorded.ingest(config, "arm", 4, progress=False)
+        foreign_data.provide(config)
     assert not list((tmp_path / "data").glob("*"))
 
 
@@ -213,9 +210,7 @@ def test_what_is_wrong_with_a_segmenters_masks_is_named(make, tmp_path, spoil, w
             Image.new("1", (32, 24), 1).save(place / f"{step:06d}.png")
     spoil(folder)
     with pytest.raises(DataError, match=words):
-        recorded.ingest(
-            make(arm={"mask_folder": {"front": str(folder), "overhead": ""}}), "arm", 4, False
-        )
+        foreign_data.provide(make(arm={"mask_folder": {"front": str(folder), "overhead": ""}}))
     assert not list((tmp_path / "data").glob("*"))
 
 
@@ -225,15 +220,14 @@ def test_what_is_wrong_with_a_segmenters_masks_is_named(make, tmp_path, spoil, w
 def test_a_kill_while_converting_leaves_nothing_half_written(make, foreign, tmp_path):
     """The earlier dataset, of another key map, stays until the new one is whole."""
     config = make()
-    recorded.ingest(config, "arm", 4, progress=False)
+    foreign_data.provide(config)
     before = {e.steps["ee_pose"].tobytes() for e in read(config, "arm")}
     moved = {"base_position": (1.0, 0.0, 0.0)}
     script = f"""
         import os, signal, sys
         sys.path.insert(0, {str(pathlib.Path(__file__).parents[1])!r})
         import foreign_data
-        from glam_jax import own
-        from glam_jax.foreign import convert
+        from glam_jax.own_data import convert
         plain, calls = convert.convert, []
         def dying(*given):
             calls.append(given)
@@ -242,12 +236,12 @@ def test_a_kill_while_converting_leaves_nothing_half_written(make, foreign, tmp_
         arm = foreign_data.key_map({str(foreign["tfrecord", True])!r}, True, **{moved!r})
         hand = foreign_data.key_map({str(foreign["tfrecord", False])!r}, False)
         config = foreign_data.config({str(tmp_path / "data")!r}, arm, hand)
-        recorded.ingest(config, "arm", 4, progress=False)
+        foreign_data.provide(config)
     """
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True)
     assert killed.returncode == -9, killed.stderr
     assert {e.steps["ee_pose"].tobytes() for e in read(config, "arm")} == before
     config = make(arm=moved)
-    assert recorded.ingest(config, "arm", 4, progress=False)["converted"]
+    assert foreign_data.provide(config)["converted"]
     assert not {e.steps["ee_pose"].tobytes() for e in read(config, "arm")} & before
     assert [p.name for p in (tmp_path / "data").iterdir()] == ["reach_arm_16px"]

@@ -12,8 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from glam_jax.data import dataset
-from glam_jax.demonstrations import recorded
 from glam_jax.errors import DataError
 from glam_jax.own_data import video
 
@@ -43,9 +41,8 @@ def config(root, path=REAL, arm=None, **changes):
 
 def converted(made, source="arm", split="train"):
     """The episodes of a source, converted first."""
-    recorded.ingest(made, source, 2, progress=False)
-    recording = recorded.recording_of(made, source)
-    return dataset.read(dataset.dataset_path(made.data.root, recording), split, recording)
+    foreign_data.provide(made, source, 2)
+    return foreign_data.read(made, source, split)
 
 
 def picture(t):
@@ -179,7 +176,7 @@ def test_a_bad_dataset_is_named(tmp_path, spoil, words):
     folder = shutil.copytree(REAL, tmp_path / "bad")
     spoil(folder)
     with pytest.raises(DataError, match=words):
-        recorded.ingest(config(tmp_path / "data", folder), "arm", 2, progress=False)
+        foreign_data.provide(config(tmp_path / "data", folder), episodes=2)
     assert not list((tmp_path / "data").glob("*"))
 
 
@@ -199,12 +196,12 @@ def test_a_bad_dataset_is_named(tmp_path, spoil, words):
 )
 def test_a_wrong_key_map_is_named(tmp_path, arm, words):
     with pytest.raises(DataError, match=words):
-        recorded.ingest(config(tmp_path, arm=arm), "arm", 2, progress=False)
+        foreign_data.provide(config(tmp_path, arm=arm), episodes=2)
 
 
 @pytest.mark.parametrize(("library", "module"), [("pyarrow", "parquet"), ("av", "video")])
 def test_a_missing_extra_says_how_to_get_it(monkeypatch, library, module):
-    monkeypatch.delitem(sys.modules, f"glam_jax.foreign.{module}")
+    monkeypatch.delitem(sys.modules, f"glam_jax.own_data.{module}")
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(DataError, match=r"pip install -e '.\[lerobot\]'"):
-        importlib.import_module(f"glam_jax.foreign.{module}")
+        importlib.import_module(f"glam_jax.own_data.{module}")

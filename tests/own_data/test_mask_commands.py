@@ -9,8 +9,6 @@ import foreign_data
 import numpy as np
 from PIL import Image
 
-from glam_jax.data import dataset
-from glam_jax.demonstrations import recorded
 from glam_jax.own_data import images
 
 TESTS = pathlib.Path(__file__).parents[1]
@@ -53,11 +51,9 @@ def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path):
         next(tmp_path.glob("lab/*")), True, mask_folder={"front": str(masks), "overhead": ""}
     )
     config = foreign_data.config(tmp_path / "data", keys, keys)
-    recorded.ingest(config, "arm", 4, progress=False)
-    recording = recorded.recording_of(config, "arm")
-    folder = dataset.dataset_path(config.data.root, recording)
+    foreign_data.provide(config)
     expected = images.square_masks(foreign_data.masks(), 16, "crop")
-    for episode in dataset.read(folder, "train", recording):
+    for episode in foreign_data.read(config):
         assert (episode.steps["mask_front"] != expected).mean() < 0.01
 
 

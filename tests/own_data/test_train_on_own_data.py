@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import glam_jax
-from glam_jax.demonstrations import gather, recorded
+from glam_jax.demonstrations import gather
 from glam_jax.errors import DataError
 from glam_jax.experiment import experiment
 from glam_jax.experiment.workdir import Workdir
@@ -133,7 +133,7 @@ def test_a_method_on_masks_without_masks_is_refused(run, tmp_path):
         tmp_path, made["arm"], made["handheld"], "method=glam_o", arm_action=7, arm_proprio=7
     )
     with pytest.raises(DataError, match="glam_o needs masks; use method=glam"):
-        recorded.ingest(other, "arm", 4, progress=False)
+        gather.gather(other)
 
 
 def test_the_example_config_can_be_read_and_names_what_is_missing():

@@ -38,7 +38,7 @@ def test_at_least_95_of_100_demonstrations_succeed_and_are_seen(task, robot):
 
 @every_task
 def test_recorded_actions_replayed_open_loop_repeat_the_motion_and_succeed(task):
-    robot = config.TARGETS[task]
+    robot = config.TASKS[task].target
     result = replayed(task, robot)
     assert result.success.mean() >= 0.95
     ways = result.ee_position.reshape(*result.ee_position.shape[:2], -1, 3)

@@ -86,7 +86,7 @@ def record(cell: grid.Cell, path: pathlib.Path, drawn: bool = False) -> dict | N
         "variant": cell.variant,
         "seed": cell.seed,
         "target": config.data.target,
-        "sources": gather.sources(config),
+        "sources": {source.name: source.episodes for source in gather.sources(config)},
         "device": results["device"],
         "git_revision": results["git_revision"],
         "packages": {name: results["packages"][name] for name in PACKAGES},

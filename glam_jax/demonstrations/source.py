@@ -1,0 +1,93 @@
+"""A source of demonstrations: one interface for what is simulated and what was recorded."""
+
+import abc
+from collections.abc import Iterator
+from typing import ClassVar
+
+from ml_collections import ConfigDict
+
+from glam_jax import schema
+from glam_jax.data import dataset
+from glam_jax.data.spec import Recording
+from glam_jax.schema import Episode, Layout
+
+
+class Source(abc.ABC):
+    """Who demonstrates in a run, and how its episodes come.
+
+    Attributes:
+      config: of the run. name: in the config, in folder names and in episodes.
+      episodes: training episodes that the run uses.
+      is_target: whether the run learns its actions.
+      simulated: whether its robot is simulated here, so that `make_env` has a world.
+    """
+
+    simulated: ClassVar[bool]
+
+    def __init__(self, config: ConfigDict, name: str, episodes: int, is_target: bool):
+        self.config, self.name, self.episodes, self.is_target = config, name, episodes, is_target
+
+    @property
+    def title(self) -> str:
+        """What a person should read."""
+        return schema.title(self.name)
+
+    @property
+    def layout(self) -> Layout:
+        """What its arrays look like."""
+        return self.recording.layout
+
+    @property
+    @abc.abstractmethod
+    def recording(self) -> Recording:
+        """What its dataset holds.
+
+        Raises:
+          UserError: the config does not describe the source rightly.
+        """
+
+    @property
+    @abc.abstractmethod
+    def control_hz(self) -> float:
+        """Steps, and actions, per second."""
+
+    @property
+    @abc.abstractmethod
+    def action_kind(self) -> str:
+        """What an action is, one of `own_data.key_map.ACTION_KINDS`."""
+
+    @property
+    def weight(self) -> float:
+        """How likely a window of it is drawn, relative to other sources of its kind."""
+        return 1.0
+
+    def check(self) -> None:  # noqa: B027, most sources have nothing to check
+        """Raises DataError where the run's method cannot learn from the source."""
+
+    @abc.abstractmethod
+    def provide(self, progress: bool = True) -> dict:
+        """Makes sure that its dataset holds the training and held-out episodes that the run uses.
+
+        Returns a report to print. Raises UserError where they cannot be had.
+        """
+
+    @abc.abstractmethod
+    def make_env(self, robot: str = ""):
+        """The simulated world of the run's task with a robot, by default the source's own.
+
+        Raises:
+          DataError: the source was recorded elsewhere, and its robot is not simulated here.
+        """
+
+    def stream(self, split: str, count: int | None = None) -> Iterator[Episode]:
+        """The first episodes of "train" or "heldout", one by one; by default as many as the run
+        uses. Raises as `dataset.read`."""
+        if count is None:
+            heldout = self.config.data.heldout_episodes
+            count = {"train": self.episodes, "heldout": heldout}[split]
+        folder = dataset.dataset_path(self.config.data.root, self.recording)
+        return dataset.stream(folder, split, self.recording, count)
+
+    def read(self, split: str, count: int | None = None) -> list[Episode]:
+        """As `stream`, all at once."""
+        return list(self.stream(split, count))
