@@ -90,12 +90,13 @@ def make(task: str, argument: str = "") -> ConfigDict:
 def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:
     """The config of a task on given data, not locked; `chosen` as of `parse_argument`."""
     config = ConfigDict()
-    config.task = task  # what is to be done; chosen by the file in configs/
-    config.method = chosen["method"]  # the world model, or mip: the policy alone
-    config.scale = chosen["scale"]  # sizes and lengths: quick, standard or paper
-    config.seed = 0  # initial parameters, batches and noise of training
-    config.image_size = 64  # side of the square images, pixels
-    config.world_model_from = ""  # run whose world model to use, seen from this run's folder
+    config.task = task  # The task to do. The file in configs/ chooses it.
+    config.method = chosen["method"]  # The world model, or mip for the policy alone.
+    config.scale = chosen["scale"]  # Sizes and lengths: quick, standard or paper.
+    config.seed = 0  # Seed of initial parameters, batches and noise in training.
+    config.image_size = 64  # Side of the square images in pixels.
+    # Run whose world model is used; the path is relative to this run's folder.
+    config.world_model_from = ""
 
     config.data = data
     config.world_model = _world_model(config.method, arms)
@@ -111,7 +112,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
         _make_paper(config)
     leave_out_unused(config)
     if config.method == "mip":
-        config.clone.weights.action = 0.0  # its labels are the actions
+        config.clone.weights.action = 0.0  # MIP's labels are the actions.
     return config
 
 
@@ -125,16 +126,18 @@ def leave_out_unused(config: ConfigDict) -> None:
 
 def _data(target: str) -> ConfigDict:
     data = ConfigDict()
-    data.root = "runs/data"  # datasets are made here, or read if they are there
-    data.target = target  # source with robot actions: kinova or kinova_real, both simulated
-    data.target_episodes = 100  # of it, with actions
-    # A row of a batch that is no target row is a window of any of these, each equally likely.
+    data.root = "runs/data"  # Folder where datasets are recorded, or read if they exist.
+    data.target = target  # Source with robot actions: kinova or kinova_real, both simulated.
+    data.target_episodes = 100  # Training episodes of the target, with their actions.
+    # Source -> episodes. A row that is not from the target is a window of any of these episodes,
+    # each equally likely.
     data.auxiliary = ConfigDict()
-    data.auxiliary.umi = 400  # its episodes, used without actions; 0 leaves it out
-    data.auxiliary.kinova = 0  # its episodes, used without actions
-    data.auxiliary.kinova_real = 0  # its episodes, used without actions
-    data.heldout_episodes = 20  # of each source, never trained on
-    data.resident_bytes = 8 << 30  # of images on the device; more are streamed from a file
+    data.auxiliary.umi = 400  # Training episodes without actions; 0 leaves the source out.
+    data.auxiliary.kinova = 0  # Training episodes without actions; 0 leaves the source out.
+    data.auxiliary.kinova_real = 0  # Training episodes without actions; 0 leaves the source out.
+    data.heldout_episodes = 20  # Episodes of each source that are never trained on.
+    # Most bytes of images kept on the device; more images are streamed from a file.
+    data.resident_bytes = 8 << 30
     return data
 
 
@@ -145,92 +148,115 @@ def _family(method: str) -> str:
 
 def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
-    model.modality = "mask" if method.endswith("_o") else "rgb"  # what the images hold
-    model.latent = schema.ACTION_DIM * arms  # d, dimensions of z: 8 an arm
-    model.visual = 128  # Y, dimensions of the visual feature y
-    model.channels = (8, 16, 32, 64)  # of the four convolutions
-    model.width = 256  # of every MLP
-    model.posterior_blocks = 5  # ResMLP blocks of the inverse dynamics model (and of q_eta)
-    model.forward_blocks = 4  # of the forward model
-    model.reconstruct_share = 0.25  # of the rows, at random, for the image term
+    # What the world model's images show: rgb or mask.
+    model.modality = "mask" if method.endswith("_o") else "rgb"
+    model.latent = schema.ACTION_DIM * arms  # d, the dimensions of z: 8 for each arm.
+    model.visual = 128  # Y, the dimensions of the visual feature y.
+    model.channels = (8, 16, 32, 64)  # Channels of the four convolutions.
+    model.width = 256  # Width of every MLP.
+    # ResMLP blocks of the inverse dynamics model and of the action encoder.
+    model.posterior_blocks = 5
+    model.forward_blocks = 4  # ResMLP blocks of the forward model.
+    # Share of the rows, drawn at random, for which the image term is computed.
+    model.reconstruct_share = 0.25
     family = _family(method)
     if family in ("glam", "clam"):
-        model.decoder_layers = 4  # of the action decoder
+        model.decoder_layers = 4  # Layers of the action decoder.
     if family == "glam":
-        model.proprio_blocks = 5  # of the proprioceptive forward model
-        model.alignment = "asymmetric"  # or symmetric, none
-        model.action_loss_on = "action_encoder"  # or idm
+        model.proprio_blocks = 5  # ResMLP blocks of the proprioceptive forward model.
+        # How the two posteriors are tied: asymmetric, symmetric or none.
+        model.alignment = "asymmetric"
+        # Posterior whose sample the action decoder reads: action_encoder or idm.
+        model.action_loss_on = "action_encoder"
     if family == "lapa":
-        model.codes = 4  # m, codes that one latent is made of; d is a multiple
-        model.codebook_size = 8  # K, shared by all m
+        model.codes = 4  # m, the codes that make up one latent; d must be a multiple of it.
+        model.codebook_size = 8  # K, the size of the codebook that all codes share.
     return model
 
 
 def _pretrain(method: str) -> ConfigDict:
     run = ConfigDict()
-    run.steps = 1500  # updates
-    run.batch = 128  # windows, shared out evenly over all devices
-    run.accumulate = 1  # pieces a device's share is computed in, one after the other
-    run.compute = "float32"  # or bfloat16: of matrix products and convolutions
-    run.window = 2  # T, frames of a window: T - 1 transitions
-    run.target_share = 0.5  # share of rows from the target source
-    run.learning_rate = 1e-3  # peak of warm-up and cosine
-    run.matrix_learning_rate = 1e-2  # the same for Linear layers, by Muon; 0: AdamW for all
-    run.warmup_steps = 200  # updates over which both rates rise
-    run.weight_decay = 1e-5  # of matrices, times the rate
-    run.clip = 100.0  # largest gradient norm
-    run.ema_decay = 0.995  # of the average of the parameters that is used in the end
+    run.steps = 1500  # Updates.
+    run.batch = 128  # Rows of a batch, shared out evenly over all devices.
+    run.accumulate = 1  # Pieces into which a device's rows are cut, computed one after the other.
+    run.compute = "float32"  # Precision of matrix products and convolutions: float32 or bfloat16.
+    run.window = 2  # T, the frames of a window, which holds T - 1 transitions.
+    run.target_share = 0.5  # Share of the rows that come from the target.
+    # Peak learning rate of AdamW, after the warm-up and before the cosine.
+    run.learning_rate = 1e-3
+    # Peak learning rate of Muon for Linear layers; 0 uses AdamW for all.
+    run.matrix_learning_rate = 1e-2
+    run.warmup_steps = 200  # Updates during which both learning rates rise.
+    run.weight_decay = 1e-5  # Weight decay of matrices, times the learning rate.
+    run.clip = 100.0  # Largest norm of the gradient.
+    run.ema_decay = 0.995  # Decay of the average of the parameters that is used after training.
     run.weights = _weights(_family(method))
     if _family(method) == "lapa":
-        run.reseed_every = 20  # updates between replacements of codes that the batch does not use
-        run.reseed_until = 0.5  # share of the run; later codes are left to settle
-    run.log_every = 50  # updates between lines of metrics.jsonl and TensorBoard
-    run.evaluate_every = 500  # updates between measurements on held-out episodes
-    run.save_every = 500  # updates between checkpoints
-    run.steps_per_call = 20  # updates per dispatch at most, see `loop.LONGEST_CALL`
+        run.reseed_every = 20  # Updates between replacements of codes that the batch does not use.
+        run.reseed_until = 0.5  # Share of the run after which codes are no longer replaced.
+    run.log_every = 50  # Updates between rows of metrics.jsonl and TensorBoard.
+    run.evaluate_every = 500  # Updates between measurements on held-out episodes.
+    run.save_every = 500  # Updates between checkpoints.
+    run.steps_per_call = 20  # Most updates of one call to the device, see `loop.LONGEST_CALL`.
     return run
 
 
 def _weights(family: str) -> ConfigDict:
     """Weights of the terms of stage 1, SPEC sections 2 and 4."""
     weights = ConfigDict()
-    weights.image = 1.0  # reconstruction of images from y
-    weights.forward_y = 1.0  # next visual feature, from z of the inverse dynamics model
-    weights.forward_ee = 1.0  # next end-effector pose, from the same z
+    weights.image = 1.0  # Weight of the reconstruction of images from y.
+    # Weight of the next visual feature, predicted with z of the inverse dynamics model.
+    weights.forward_y = 1.0
+    weights.forward_ee = 1.0  # Weight of the next end-effector pose, predicted with the same z.
     if family == "clam":
-        weights.action = 1.0  # its decoder reads the inverse dynamics model's z; 0.01 is in use too
+        # Weight of the robot actions decoded from the inverse dynamics model's z; 0.01 is used too.
+        weights.action = 1.0
     if family == "glam":
-        weights.kl_idm = 1e-3  # of the inverse dynamics model's posterior from N(0, I)
-        weights.target_forward_y = 1.0  # as forward_y, with z of the action encoder
-        weights.target_forward_ee = 1.0  # as forward_ee, with z of the action encoder
-        weights.proprio = 1.0  # next joint state, with z of the action encoder
-        weights.action = 1.0  # robot action, decoded from z
-        weights.kl_action_encoder = 1e-3  # of the action encoder's posterior from N(0, I)
-        weights.alignment = 1.0  # lambda: of the two posteriors
+        # Weight of the KL of the inverse dynamics model's posterior to N(0, I).
+        weights.kl_idm = 1e-3
+        # Weight of the next visual feature, predicted with z of the action encoder.
+        weights.target_forward_y = 1.0
+        # Weight of the next end-effector pose, predicted with z of the action encoder.
+        weights.target_forward_ee = 1.0
+        # Weight of the next joint state, predicted with z of the action encoder.
+        weights.proprio = 1.0
+        weights.action = 1.0  # Weight of the robot actions decoded from z.
+        # Weight of the KL of the action encoder's posterior to N(0, I).
+        weights.kl_action_encoder = 1e-3
+        weights.alignment = 1.0  # lambda, the weight of the KL between the two posteriors.
     return weights
 
 
 def _policy() -> ConfigDict:
     policy = ConfigDict()
-    policy.chunk = 20  # K, transitions predicted at once
-    policy.proprio = "ee_pose"  # or joints: what the policy knows of itself
-    policy.encoder = "conv"  # of each view; or dinov2, DINOv2 ViT-S/14
-    policy.view_size = 0  # side that views are resized to before it, pixels; 0: as they are
-    policy.channels = (32, 32, 64)  # of conv: patches, 3 x 3, halving
-    policy.features = 128  # of conv, per view; DINOv2 has 384
-    policy.dinov2_weights = ""  # path of published weights, .pth or .safetensors; or scratch
-    policy.dinov2_offset = 0.1  # in resizing positions, as the original; Hugging Face's has 0
-    policy.dinov2_dtype = "float32"  # of its computation; or bfloat16
-    policy.dinov2_remat = False  # compute its blocks anew in the backward pass, to save memory
-    policy.hidden = 256  # of the head over both views
-    policy.condition = 64  # visual dimensions of c
-    policy.layers = 10  # of MIP's network
-    policy.width = 256  # of MIP's network and of h_a
-    policy.decoder_layers = 4  # of h_a
-    policy.pose_noise = 0.05  # added to the normalised pose in training; 0.05 is about 4 mm
-    policy.shift_pixels = 1  # random shift of images, below the tolerance of the grasp
-    policy.shading = 0.25  # random smooth fields of colour over images, as of lamps and patterns
-    policy.colour_jitter = 0.3  # random gain of each colour and lift of images; sources look unlike
+    policy.chunk = 20  # K, the transitions that are predicted at once.
+    policy.proprio = "ee_pose"  # What the policy knows of the robot: ee_pose or joints.
+    policy.encoder = "conv"  # Encoder of each view: conv, or dinov2 for DINOv2 ViT-S/14.
+    # Side in pixels to which views are resized before the encoder; 0 keeps theirs.
+    policy.view_size = 0
+    # Channels of conv: of the patches, of the 3 x 3 convolution, of the halving one.
+    policy.channels = (32, 32, 64)
+    policy.features = 128  # Features of each view from conv; DINOv2 has 384.
+    # Path of the published weights, .pth or .safetensors; scratch starts from random ones.
+    policy.dinov2_weights = ""
+    # Offset in resizing positional embeddings: 0.1 as the original, 0 as Hugging Face.
+    policy.dinov2_offset = 0.1
+    policy.dinov2_dtype = "float32"  # Precision of DINOv2's computation: float32 or bfloat16.
+    # Whether the backward pass computes DINOv2's blocks again, which saves memory.
+    policy.dinov2_remat = False
+    policy.hidden = 256  # Width of the head over all views.
+    policy.condition = 64  # Visual dimensions of the condition c.
+    policy.layers = 10  # Layers of MIP's network.
+    policy.width = 256  # Width of MIP's network and of h_a.
+    policy.decoder_layers = 4  # Layers of h_a.
+    # Deviation of the noise on the normalised pose in training; 0.05 is about 4 mm.
+    policy.pose_noise = 0.05
+    # Most pixels by which images are shifted at random, below the tolerance of the grasp.
+    policy.shift_pixels = 1
+    # Deviation of random smooth fields of colour over images, as of lamps and patterns.
+    policy.shading = 0.25
+    # Spread of the random gain of each colour and of the lift of images.
+    policy.colour_jitter = 0.3
     return policy
 
 
@@ -248,13 +274,13 @@ def _clone(method: str) -> ConfigDict:
     run.clip = 10.0
     run.ema_decay = 0.995
     run.weights = ConfigDict()
-    run.weights.first = 1.0  # labels as the first call of MIP's network predicts them
-    run.weights.second = 1.0  # labels as the second call does
-    # GLAM's is light: h_a learns as fast, for the optimizer's steps do not depend on the gradient's
-    # scale, and the network is left to the labels, which all sources have. LAPA's and CLAM's
-    # policies are better with the whole of it.
+    run.weights.first = 1.0  # Weight of the labels that the first call of MIP's network predicts.
+    run.weights.second = 1.0  # Weight of the labels that the second call predicts.
+    # GLAM's weight is small: h_a learns as fast, because the optimizer's steps do not depend on the
+    # gradient's scale, and the network is left to the labels, which all sources have. The policies
+    # of LAPA and CLAM are better with weight 1.
     weight = 0.03 if _family(method) == "glam" else 1.0
-    run.weights.action = weight  # robot actions, decoded from both
+    run.weights.action = weight  # Weight of the robot actions decoded from both predictions.
     run.log_every = 50
     run.evaluate_every = 500
     run.save_every = 500
@@ -264,34 +290,42 @@ def _clone(method: str) -> ConfigDict:
 
 def _evaluate() -> ConfigDict:
     evaluate = ConfigDict()
-    evaluate.trials = 50  # unseen starts
-    evaluate.first_seed = 1_000_000  # starts that no demonstration had
-    evaluate.execute = 20  # actions of a chunk carried out before deciding again, at most K
-    evaluate.batch = 50  # worlds of each device at a time
-    evaluate.film = 9  # rollouts in the video
+    evaluate.trials = 50  # Unseen starts.
+    evaluate.first_seed = 1_000_000  # Seed of the first start; no demonstration has it.
+    # Actions of a chunk carried out before the policy decides again, at most K.
+    evaluate.execute = 20
+    evaluate.batch = 50  # Worlds that each device simulates at a time.
+    evaluate.film = 9  # Rollouts in the video; 0 makes none.
     return evaluate
 
 
 def _replay() -> ConfigDict:
     replay = ConfigDict()
-    replay.episodes = 20  # held-out episodes of each source
-    replay.robot = "target"  # whose actions are carried out: the target itself, or kinova
+    replay.episodes = 20  # Held-out episodes of each source.
+    # Robot that carries the decoded actions out: target, or a robot such as kinova.
+    replay.robot = "target"
     return replay
 
 
 def _audit() -> ConfigDict:
     """Thresholds of the grounding audit; docs/audit.md says what was measured."""
     audit = ConfigDict()
-    audit.decoded_error_mm = 10.0  # most, on held-out target transitions, mm at the gripper
-    audit.latent_distance = 0.1  # most, energy coefficient of both sources' z, 0 to 1
-    audit.classifier_auc = 0.8  # most, of telling the sources apart from z, 0.5 to 1
-    audit.inside_range = 0.8  # least share of the source's z where the decoder was trained
-    audit.forward_pose = 0.5  # most, forward error over copy baseline, end-effector pose
-    audit.forward_visual = 1.0  # most, the same of the visual feature
-    audit.visual_against_target = 1.15  # most, that of the source over that of the target
-    audit.replay_lower = 0.5  # least, lower 95% Wilson bound of replay success
-    audit.range_quantile = 0.99  # of the decoder's training latents, that bounds its range
-    audit.permutations = 999  # of whole episodes, for the p value
+    # Most error of decoded actions on held-out target transitions, mm at the gripper.
+    audit.decoded_error_mm = 10.0
+    # Most energy coefficient between the latents of both sources, 0 to 1.
+    audit.latent_distance = 0.1
+    # Most AUC of a classifier that tells the sources apart from z, 0.5 to 1.
+    audit.classifier_auc = 0.8
+    # Least share of the source's latents in the range where the decoder was trained.
+    audit.inside_range = 0.8
+    audit.forward_pose = 0.5  # Most forward error of the pose, as a share of the copy baseline.
+    # Most forward error of the visual feature, as a share of the copy baseline.
+    audit.forward_visual = 1.0
+    # Most ratio of that share of the source to that of the target.
+    audit.visual_against_target = 1.15
+    audit.replay_lower = 0.5  # Least lower 95% Wilson bound of replay success.
+    audit.range_quantile = 0.99  # Quantile of the decoder's training latents that bounds its range.
+    audit.permutations = 999  # Permutations of whole episodes for the p value.
     return audit
 
 
@@ -299,12 +333,12 @@ def _make_quick(config: ConfigDict, task: str, arms: int) -> None:
     """Minutes on two CPU cores: fewer episodes, and models of half the width, which are updated
     several times as often in the time."""
     if "umi" in config.data.auxiliary:
-        # Episodes of two arms take several times as long to simulate.
+        # Two arms take several times as long to simulate.
         config.data.auxiliary.umi = 300 if arms == 1 else 150
     config.world_model.update({"visual": 64, "channels": (4, 8, 16, 32), "width": 128})
     config.pretrain.batch = config.clone.batch = 64
     config.policy.update({"channels": (16, 16, 32), "features": 64, "hidden": 128, "width": 128})
-    # A cube on a cube asks for more precision than the rest of what one arm does.
+    # Stacking needs more precision than the other tasks of one arm.
     config.clone.steps = 8000 if task == "stack_two" else 4000
 
 
@@ -313,7 +347,7 @@ def _make_paper(config: ConfigDict) -> None:
     training recipe of MIP's authors. The length of training and of the warm-up are ours."""
     config.image_size = 224
     config.world_model.channels = (32, 64, 128, 256)
-    # The image term is a sum over pixels: as much in all as of 64 x 64, which the other terms suit.
+    # The image term is a sum over pixels: it keeps the size that it has at 64 x 64 pixels.
     config.pretrain.weights.image = (64 / 224) ** 2
     config.policy.encoder = "dinov2"
     config.policy.dinov2_dtype = "bfloat16"
@@ -322,4 +356,4 @@ def _make_paper(config: ConfigDict) -> None:
     run.steps, run.warmup_steps = 20_000, 500
     run.evaluate_every = run.save_every = 2000
     run.batch = 256
-    run.learning_rate, run.matrix_learning_rate = 1e-4, 0.0  # AdamW alone: the ViT is fine-tuned
+    run.learning_rate, run.matrix_learning_rate = 1e-4, 0.0  # AdamW alone fine-tunes the ViT.

@@ -77,8 +77,11 @@ def test_every_key_of_a_config_is_on_the_page_and_explained(site):
 
 def test_comments_are_read_from_beside_and_from_above():
     found = reference.comments(config, {"_clone": "clone.", "assemble": ""})
-    assert found["seed"] == "initial parameters, batches and noise of training"
-    assert found["clone.weights.action"] == "robot actions, decoded from both"
+    assert found["seed"] == "Seed of initial parameters, batches and noise in training."
+    assert (
+        found["clone.weights.action"]
+        == "Weight of the robot actions decoded from both predictions."
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
