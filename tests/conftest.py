@@ -1,7 +1,10 @@
-"""Shared by all tests: the CPU, a folder for what a session compiles and simulates, fixtures."""
+"""Shared by all tests: the CPU, what was compiled before, what a session simulates, fixtures."""
 
 import gc
+import importlib.metadata
 import os
+import pathlib
+import platform
 import shutil
 import tempfile
 
@@ -12,7 +15,11 @@ gc.set_threshold(100_000, 20, 100)
 MADE = None if "GLAM_TEST_SHARED" in os.environ else tempfile.mkdtemp(prefix="glam_jax_tests_")
 SHARED = os.environ.setdefault("GLAM_TEST_SHARED", MADE)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(SHARED, "compiled"))
+# Compiled programs are kept between sessions; what other versions compiled is removed.
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+COMPILED = CACHE / "glam_jax" / "tests"
+VERSION = f"jaxlib-{importlib.metadata.version('jaxlib')}-python-{platform.python_version()}"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED / VERSION))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -23,8 +30,15 @@ import pytest  # noqa: E402
 from glam_jax import schema  # noqa: E402
 
 
+def pytest_configure(config):
+    if MADE and COMPILED.is_dir():  # not a worker's
+        for other in COMPILED.iterdir():
+            if other.name != VERSION:
+                shutil.rmtree(other, ignore_errors=True)
+
+
 def pytest_unconfigure(config):
-    if MADE:  # not a worker's
+    if MADE:
         shutil.rmtree(MADE, ignore_errors=True)
 
 
