@@ -28,7 +28,7 @@ class SmallEncoder(nn.Module):
     Patches of 4 x 4 pixels, a 3 x 3 convolution, a convolution that halves, ReLU after each; then
     through one Linear the whole of the last map, and where each channel of the last two fires,
     `centre_of_mass`. That tells places better from few pictures than the spatial softmax of
-    Finn et al. (2016): docs/lifting.md.
+    Finn et al. (2016): docs/what_we_learned.md.
 
     Attributes:
       channels: of the three convolutions.

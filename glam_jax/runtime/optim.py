@@ -13,7 +13,7 @@ from flax import struct
 UNDECAYED = ("bias", "scale")
 
 # Iterations that orthogonalise Muon's momentum, most of its cost on CPU. Three, from AOL's
-# better start, did as well as the usual five (docs/lifting.md).
+# better start, did as well as the usual five (docs/what_we_learned.md).
 NEWTON_SCHULZ_STEPS = 3
 # Matrices of one shape that a CPU orthogonalises together: few enough for its cache.
 STACKED_ON_CPU = 8
