@@ -5,12 +5,11 @@
 Each PNG is one demonstration of the scripted expert over time: both cameras, RGB and mask.
 """
 
-from pathlib import Path
-
 import numpy as np
 from absl import flags
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.display import canvas
 from glam_jax.runtime import entry
 from glam_jax.schema import VIEWS, Episode
@@ -43,7 +42,7 @@ def main(_):
     pairs = [(task, robot) for task in _TASKS.value for robot in ROBOTS]
     for task, robot in tqdm(pairs, unit="sheet"):
         (episode,) = experts.demonstrate(simulation.make_env(task, robot), np.array([_SEED.value]))
-        canvas.save_png(Path(_OUT.value) / f"{task}_{robot}.png", sheet(episode))
+        canvas.save_png(files.path(_OUT.value) / f"{task}_{robot}.png", sheet(episode))
 
 
 if __name__ == "__main__":

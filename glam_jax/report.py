@@ -7,11 +7,9 @@
 of the same study already, the cells of both are kept.
 """
 
-from pathlib import Path
-
 from absl import flags
 
-from glam_jax.files import write_json
+from glam_jax import files
 from glam_jax.runtime import entry
 from glam_jax.study.reports import summary, write
 
@@ -21,16 +19,16 @@ _ADD = flags.DEFINE_string("add", None, "Folder of a study whose summary to add 
 
 
 def main(_):
-    results = Path(_RESULTS.value)
+    results = files.path(_RESULTS.value)
     if _ADD.value:
-        folder = Path(_ADD.value)
-        added = results / f"{folder.resolve().name}.json"
+        folder = files.path(_ADD.value)
+        added = results / f"{files.absolute(folder).name}.json"
         found = summary.read(folder / summary.SUMMARY)
         if added.exists():
             found = summary.join(summary.read(added), found)
-        write_json(added, found)
+        files.write_json(added, found)
         print(f"Added {added}")
-    paths = sorted(results.glob("*.json"))
+    paths = files.find(results, "*.json")
     print(f"{write.page(paths, _DOCS.value)} from {len(paths)} summaries in {results}")
 
 

@@ -9,11 +9,11 @@ workdir and the data root must be folders that all of them see.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
+from glam_jax import files
 from glam_jax.experiment import experiment
 from glam_jax.runtime import entry, hosts
 from glam_jax.runtime.preemption import Preempted
@@ -27,7 +27,7 @@ def main(_):
     hosts.join_by_flags()
     config = _CONFIG.value
     name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"
-    workdir = Path(_WORKDIR.value or Path("runs") / name)
+    workdir = files.path(_WORKDIR.value or f"runs/{name}")
     try:
         results = experiment.run(config, workdir)
     except Preempted as stopped:

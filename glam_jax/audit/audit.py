@@ -1,12 +1,13 @@
 """The grounding audit of one source of a run: reads, measures, replays, and writes the report."""
 
-import pathlib
 import tempfile
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from glam_jax import config as configs
+from glam_jax import files
 from glam_jax.audit import page
 from glam_jax.audit import plots as latent_plots
 from glam_jax.audit.breakage import BREAKAGES
@@ -20,7 +21,6 @@ from glam_jax.evaluation.replay import replay, summary
 from glam_jax.experiment import borrowed, experiment
 from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
-from glam_jax.files import write_json, write_text
 from glam_jax.schema import VIEWS, Episode, title
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages.pretrain import WorldModel
@@ -59,14 +59,14 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
     evidence = measure(world_model, train, heldout, episodes, settings)
     stem = "_".join(filter(None, ("audit", source, broken, task)))
     with tempfile.TemporaryDirectory() as folder:
-        pictures = _pictures(pathlib.Path(folder), world_model, evidence, heldout, episodes)
-        replayed, figure = _replay(pathlib.Path(folder), config, world_model, evidence, episodes)
+        pictures = _pictures(files.path(folder), world_model, evidence, heldout, episodes)
+        replayed, figure = _replay(files.path(folder), config, world_model, evidence, episodes)
         pictures["The first episode above its replay by the robot"] = figure
         gates = judge(evidence, settings, replayed)
         facts = _facts(config, world_model, len(heldout), len(episodes), broken, task)
         name = f"Grounding audit: {title(source)} for {config.task} by {title(target)}"
         text = page.page(name, facts, gates, pictures)
-    write_text(workdir.path / f"{stem}.html", text)
+    files.write_text(workdir.path / f"{stem}.html", text)
     found = {
         "task": config.task,
         "method": config.method,
@@ -80,7 +80,7 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
         "replay": replayed,
         "gates": [gate.record() for gate in gates],
     }
-    write_json(workdir.path / f"{stem}.json", found)
+    files.write_json(workdir.path / f"{stem}.json", found)
     return gates
 
 
@@ -111,12 +111,12 @@ def _check_source(source: str, target: str) -> None:
 
 
 def _replay(
-    folder: pathlib.Path,
+    folder: epath.Path,
     config: ConfigDict,
     world_model: WorldModel,
     evidence: Evidence,
     episodes: list[Episode],
-) -> tuple[dict, pathlib.Path]:
+) -> tuple[dict, epath.Path]:
     """The source's decoded actions on the robot: their summary, and a figure of the first."""
     env = replay_world(config)
     shown = episodes[: config.replay.episodes]
@@ -128,12 +128,12 @@ def _replay(
 
 
 def _pictures(
-    folder: pathlib.Path,
+    folder: epath.Path,
     world_model: WorldModel,
     evidence: Evidence,
     heldout: list[Episode],
     episodes: list[Episode],
-) -> dict[str, pathlib.Path]:
+) -> dict[str, epath.Path]:
     """Caption -> PNG of what is shown of the latents and the frames."""
     name, known = title(episodes[0].source), evidence.decoder_range
     groups = {title(heldout[0].source): evidence.z_target, name: evidence.z_source}

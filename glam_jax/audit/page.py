@@ -1,27 +1,18 @@
-"""The page of a grounding audit: one HTML file that needs no other."""
+"""The page of a grounding audit, and its table for the terminal."""
 
-import base64
-import pathlib
 from collections.abc import Mapping, Sequence
-from html import escape
 
+from etils import epath
+
+from glam_jax import files
 from glam_jax.audit.gates import Gate
-
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .35em .7em; border-bottom: 1px solid #ccc; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.pass { color: #187030; font-weight: 600; } .fail { color: #b02418; font-weight: 600; }
-.note { color: #666; font-size: .88em; }
-figure { margin: 1.4em 0; } img { max-width: 100%; } figcaption { color: #444; }
-"""
+from glam_jax.display import html
 
 
 def page(
-    title: str, facts: Sequence[str], gates: Sequence[Gate], pictures: Mapping[str, pathlib.Path]
+    title: str, facts: Sequence[str], gates: Sequence[Gate], pictures: Mapping[str, epath.PathLike]
 ) -> str:
-    """The page as text; everything that is not markup of its own is escaped.
+    """The page as text; it needs no other file.
 
     Args:
       title: what was audited. facts: sentences below it.
@@ -29,17 +20,11 @@ def page(
       pictures: caption -> PNG file, which is embedded.
     """
     fit = all(gate.passed for gate in gates)
-    shown = "".join(_picture(caption, path) for caption, path in pictures.items())
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{escape(title)}</h1>\n"
-        f"<p>{_verdict(fit, 'fit to use', 'NOT fit to use')}</p>\n"
-        + "".join(f"<p>{escape(fact)}</p>\n" for fact in facts)
-        + "<table><tr><th>gate</th><th>value</th><th>threshold</th><th></th></tr>\n"
-        + "".join(map(_row, gates))
-        + f"</table>\n{shown}</body></html>\n"
-    )
+    verdict = html.span("pass", "fit to use") if fit else html.span("fail", "NOT fit to use")
+    parts = [html.paragraph(text) for text in (verdict, *facts)]
+    parts.append(html.table([("gate", "value", "threshold", ""), *map(_row, gates)]))
+    shown = [html.picture(files.read_bytes(file), name) for name, file in pictures.items()]
+    return html.page(title, parts + shown)
 
 
 def table(gates: Sequence[Gate]) -> str:
@@ -57,24 +42,7 @@ def _bound(gate: Gate) -> str:
     return f"at {'least' if gate.at_least else 'most'} {gate.threshold:g}"
 
 
-def _verdict(passed: bool, good: str, bad: str) -> str:
-    kind, text = ("pass", good) if passed else ("fail", bad)
-    return f'<span class="{kind}">{escape(text)}</span>'
-
-
-def _row(gate: Gate) -> str:
-    note = f'<div class="note">{escape(gate.note)}</div>' if gate.note else ""
-    return (
-        f"<tr><td>{escape(gate.asks)} ({escape(gate.name)}){note}</td>"
-        f'<td class="number">{gate.value:.3f}</td>'
-        f'<td class="number">{escape(_bound(gate))}</td>'
-        f"<td>{_verdict(gate.passed, 'pass', 'fail')}</td></tr>\n"
-    )
-
-
-def _picture(caption: str, path: pathlib.Path) -> str:
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
-    )
+def _row(gate: Gate) -> tuple[str, ...]:
+    asked = html.paragraph(f"{gate.asks} ({gate.name})") + html.span("note", gate.note)
+    passed = "pass" if gate.passed else "fail"
+    return html.Markup(asked), f"{gate.value:.3f}", _bound(gate), html.span(passed, passed)

@@ -1,10 +1,9 @@
 """Figures of latents: where two sources lie, and how far from what a decoder was trained on."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax.audit.latent_range import LatentRange
@@ -15,10 +14,10 @@ BINS = 60
 
 
 def scatter(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     groups: dict[str, Sequence[np.ndarray]],
     known: LatentRange,
-) -> Path:
+) -> epath.Path:
     """Writes a PNG of latents on the first two principal components of the first group.
 
     Args:
@@ -46,10 +45,10 @@ def scatter(
 
 
 def distances(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     groups: dict[str, Sequence[np.ndarray]],
     known: LatentRange,
-) -> Path:
+) -> epath.Path:
     """Writes a PNG of histograms of the latents' distances from the decoder's training inputs.
 
     Args are those of `scatter`. The dashed line is the end of the decoder's range.

@@ -11,10 +11,9 @@ Writes benchmark.json and benchmark.md into `--out`; docs/performance.md says ho
 exits with 1 if one is worse than `--tolerance`; with `--measured=NEW.json` nothing is measured.
 """
 
-from pathlib import Path
-
 from absl import flags
 
+from glam_jax import files
 from glam_jax.benchmark import case, comparison, record, suite
 from glam_jax.experiment import experiment
 from glam_jax.runtime import entry
@@ -45,7 +44,7 @@ def main(_):
         axes = {flag.name: flag.value for flag in (_BATCHES, _WORLDS, _PIXELS, _TRIALS)}
         sizes = case.asked(_QUICK.value, _SCALES.value, **axes)
         new = suite.run(groups, sizes, _OUT.value, about, _MATCH.value)
-        print(Path(_OUT.value, suite.MARKDOWN).read_text())
+        print(files.read_text(files.path(_OUT.value) / suite.MARKDOWN))
     if old is None:
         return 0
     found = comparison.compare(old, new, _TOLERANCE.value)

@@ -3,17 +3,18 @@
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
 import jax
+from etils import epath
 
+from glam_jax import files
 from glam_jax.benchmark.native import usable_cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "mujoco", "mujoco-mjx", "numpy")
 # What makes two machines the same as far as speed goes.
 SAME = ("processor", "cores", "device", "devices", "huge_pages")
 # Of Linux: "always", "madvise" or "never", the one that holds in brackets.
-HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+HUGE_PAGES = files.path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def describe() -> dict:
@@ -52,15 +53,15 @@ def huge_pages(tunables: str, enabled: str) -> bool:
     return "[always]" in enabled or (asked and "[madvise]" in enabled)
 
 
-def _read(path: Path) -> str:
+def _read(path: epath.Path) -> str:
     """What a file of the system says, nothing where there is none."""
     try:
-        return path.read_text()
+        return files.read_text(path)
     except OSError:
         return ""
 
 
 def _processor() -> str:
-    lines = _read(Path("/proc/cpuinfo")).splitlines()
+    lines = _read(files.path("/proc/cpuinfo")).splitlines()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,11 +1,12 @@
 """Results of a benchmark on disk: one JSON file, and how one measurement is written in it."""
 
-import json
-import pathlib
+from etils import epath
 
+from glam_jax import files
 from glam_jax.benchmark.case import BenchmarkError, Case, Work
 from glam_jax.benchmark.ceilings import Ceilings
 from glam_jax.benchmark.clock import Timing, median, quartiles
+from glam_jax.errors import DataError
 
 FORMAT = 1
 
@@ -65,18 +66,18 @@ def failed(case: Case, why: str) -> dict:
     return {"name": case.name, "unit": case.unit, "items": case.items, "error": why}
 
 
-def read(path: str | pathlib.Path) -> dict:
+def read(path: epath.PathLike) -> dict:
     """Results that a benchmark wrote.
 
     Raises:
       FileNotFoundError: there is no such file.
       BenchmarkError: it is not JSON, not of a benchmark, or of another format.
     """
-    path = pathlib.Path(path)
+    path = files.path(path)
     try:
-        found = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"{path} is not JSON ({error}); expected a benchmark's") from None
+        found = files.read_json(path)
+    except DataError as error:
+        raise BenchmarkError(f"{error}; expected a benchmark's") from None
     keys = {"format", "machine", "measurements"}
     if not isinstance(found, dict) or (missing := keys - found.keys()):
         lacks = ", ".join(sorted(missing)) if isinstance(found, dict) else "everything"

@@ -1,13 +1,14 @@
 """All groups of measurements, and how a choice of them is carried out."""
 
 import functools
-import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
+from etils import epath
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.benchmark import (
     ceilings,
     clock,
@@ -24,7 +25,6 @@ from glam_jax.benchmark import (
     training,
 )
 from glam_jax.benchmark.case import BenchmarkError, Case, Sizes, Unavailable
-from glam_jax.files import write_json, write_text
 
 GROUPS: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "stage1": functools.partial(training.cases, "pretrain"),
@@ -69,7 +69,7 @@ def cases(groups: Sequence[str], sizes: Sizes, match: str = "") -> list[Case]:
 
 
 def run(
-    groups: Sequence[str], sizes: Sizes, out: str | pathlib.Path, about: dict, match: str = ""
+    groups: Sequence[str], sizes: Sizes, out: epath.PathLike, about: dict, match: str = ""
 ) -> dict:
     """Measures groups and writes benchmark.json and benchmark.md, anew after each measurement.
 
@@ -99,8 +99,8 @@ def run(
     }
     for found in measured(chosen, sizes, limits):
         results["measurements"].append(found)
-        write_json(pathlib.Path(out) / JSON, results)
-        write_text(pathlib.Path(out) / MARKDOWN, page.markdown(results))
+        files.write_json(files.path(out) / JSON, results)
+        files.write_text(files.path(out) / MARKDOWN, page.markdown(results))
     return results
 
 

@@ -7,11 +7,8 @@ One dataset holds one task and one source and lies in TFDS's own layout, in Arra
 Its features are those of SPEC section 6. Arrays are stored as raw bytes, so that neither
 writing nor reading loads TensorFlow. This is the only module that knows TFDS.
 
-A dataset is written beside its final place and moved there with renames, so that a killed
-or failed run leaves the earlier dataset as it was:
-
-    <name>.writing/    being written; removed at the next start
-    <name>.previous/   the earlier dataset, for the instant between the two renames
+A dataset is written beside its final place, see `files.folder_beside`: a killed or failed run
+leaves the earlier dataset as it was.
 """
 
 import abc
@@ -23,12 +20,13 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from tensorflow_datasets.core import shuffle
 
+from glam_jax import files
 from glam_jax.data.spec import Recording, check_episode, check_names
 from glam_jax.errors import DataError
 from glam_jax.schema import SCHEMA_VERSION, Episode, Layout
@@ -37,9 +35,9 @@ SPLITS = ("train", "heldout")
 _INDEX_FILES = ("dataset_info.json", "features.json", "metadata.json")
 
 
-def dataset_path(root: str | Path, recording: Recording) -> Path:
+def dataset_path(root: epath.PathLike, recording: Recording) -> epath.Path:
     """Folder of the files of a recording under the data root."""
-    return Path(root) / recording.name / SCHEMA_VERSION
+    return files.path(root) / recording.name / SCHEMA_VERSION
 
 
 # --- Features ---------------------------------------------------------------------------
@@ -145,7 +143,7 @@ class EpisodeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 class _GivenEpisodes(EpisodeBuilder, skip_registration=True):
     """Builder of episodes that the caller holds or makes on the way."""
 
-    def __init__(self, recording: Recording, episodes, data_dir: Path):
+    def __init__(self, recording: Recording, episodes, data_dir: epath.Path):
         self.name = recording.name
         self._recording = recording
         self._episodes = episodes
@@ -173,8 +171,8 @@ def _in_memory() -> Iterator[None]:
 
 
 def write(
-    root: str | Path, recording: Recording, episodes: Mapping[str, Iterable[Episode]]
-) -> Path:
+    root: epath.PathLike, recording: Recording, episodes: Mapping[str, Iterable[Episode]]
+) -> epath.Path:
     """Writes a dataset, whole or not at all, in place of an earlier one.
 
     Args:
@@ -190,32 +188,28 @@ def write(
       DataError: for an episode that does not fit the recording, or an empty split.
       OSError: when the disk is full or not writable. The earlier dataset stays as it was.
     """
-    final = recover(root, recording)
-    writing = final.parent.with_name(final.parent.name + ".writing")
+    final = dataset_path(root, recording)
+    inside = f"{recording.name}/{SCHEMA_VERSION}"  # where TFDS puts it
     tfds.disable_progress_bar()
     try:
-        writing.mkdir(parents=True)
-        builder = _GivenEpisodes(recording, episodes, writing)
-        # TFDS prints that it downloads.
-        with contextlib.redirect_stdout(io.StringIO()), _in_memory():
-            builder.download_and_prepare()
-        if empty := [s for s in episodes if not builder.info.splits[s].num_examples]:
-            raise DataError(f"{final}: splits {empty} have no episodes")
-        for split in episodes:  # what the disk holds must be readable before it replaces
-            last(builder.data_dir, split, recording)
+        with files.folder_beside(final, inside) as writing:
+            builder = _GivenEpisodes(recording, episodes, writing)
+            # TFDS prints that it downloads.
+            with contextlib.redirect_stdout(io.StringIO()), _in_memory():
+                builder.download_and_prepare()
+            if empty := [s for s in episodes if not builder.info.splits[s].num_examples]:
+                raise DataError(f"{final}: splits {empty} have no episodes")
+            for split in episodes:  # what the disk holds must be readable before it replaces
+                last(writing / inside, split, recording)
     except Exception as error:
         if (code := _disk_errno(error)) is None:
             raise
         free = shutil.disk_usage(root).free / 2**20
         raise OSError(
             code,
-            f"{os.strerror(code)} while writing {writing} ({free:.0f} MiB free); "
-            f"{final} is as it was before",
+            f"{os.strerror(code)} while writing {final} ({free:.0f} MiB free); "
+            "what was there is as it was before",
         ) from error
-    else:
-        _replace(Path(builder.data_dir), final)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
     return final
 
 
@@ -233,38 +227,16 @@ def _disk_errno(error: BaseException | None) -> int | None:
     return None
 
 
-def _previous(final: Path) -> Path:
-    return final.parent.with_name(final.parent.name + ".previous")
-
-
-def _replace(new: Path, final: Path) -> None:
-    previous = _previous(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():
-        final.rename(previous)
-    new.rename(final)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def recover(root: str | Path, recording: Recording) -> Path:
-    """Undoes what a killed `write` left: its half-written copy goes, an earlier one returns.
-
-    Only the writer of a dataset calls this. Returns the folder of the dataset's files.
-    """
-    final = dataset_path(root, recording)
-    previous = _previous(final)
-    shutil.rmtree(final.parent.with_name(final.parent.name + ".writing"), ignore_errors=True)
-    if previous.exists() and not final.exists():
-        previous.rename(final)
-    shutil.rmtree(previous, ignore_errors=True)
-    return final
+def recover(root: epath.PathLike, recording: Recording) -> epath.Path:
+    """Undoes what a killed `write` left, see `files.recover`; returns the folder of the files."""
+    return files.recover(dataset_path(root, recording))
 
 
 # --- Reading ----------------------------------------------------------------------------
 
 
 def read(
-    directory: str | Path, split: str, recording: Recording, limit: int | None = None
+    directory: epath.PathLike, split: str, recording: Recording, limit: int | None = None
 ) -> list[Episode]:
     """Reads episodes of a split in the order in which they were written.
 
@@ -283,10 +255,10 @@ def read(
 
 
 def stream(
-    directory: str | Path, split: str, recording: Recording, limit: int | None = None
+    directory: epath.PathLike, split: str, recording: Recording, limit: int | None = None
 ) -> Iterator[Episode]:
     """As `read`, one episode at a time."""
-    directory = Path(directory)
+    directory = files.path(directory)
     splits = _open(directory, recording).info.splits
     found = splits[split].num_examples if split in splits else 0
     wanted = found if limit is None else limit
@@ -297,17 +269,19 @@ def stream(
     yield from _decode(directory, split, recording, range(wanted))
 
 
-def _decode(directory: Path, split: str, recording: Recording, indices) -> Iterator[Episode]:
+def _decode(directory: epath.Path, split: str, recording: Recording, indices) -> Iterator[Episode]:
     for found in _each(directory, split, recording, indices):
         if isinstance(found, DataError):
             raise found
         yield found
 
 
-def each(directory: str | Path, split: str, recording: Recording) -> Iterator[Episode | DataError]:
+def each(
+    directory: epath.PathLike, split: str, recording: Recording
+) -> Iterator[Episode | DataError]:
     """Every episode of a split, or in its place what is wrong with it."""
     number = count(directory, recording)[split]
-    return _each(Path(directory), split, recording, range(number))
+    return _each(files.path(directory), split, recording, range(number))
 
 
 def _each(directory, split, recording, indices) -> Iterator[Episode | DataError]:
@@ -332,31 +306,32 @@ def _each(directory, split, recording, indices) -> Iterator[Episode | DataError]
             yield error
 
 
-def count(directory: str | Path, recording: Recording) -> dict[str, int]:
+def count(directory: epath.PathLike, recording: Recording) -> dict[str, int]:
     """Split name -> number of episodes; zeros if the folder does not exist.
 
     Raises:
       DataError: as `read`, for what the folder says of itself.
     """
-    directory = Path(directory)
+    directory = files.path(directory)
     if not directory.exists():
         return dict.fromkeys(SPLITS, 0)
     splits = _open(directory, recording).info.splits
     return {s: splits[s].num_examples if s in splits else 0 for s in SPLITS}
 
 
-def last(directory: str | Path, split: str, recording: Recording) -> Episode | None:
+def last(directory: epath.PathLike, split: str, recording: Recording) -> Episode | None:
     """The last episode of a split, None if there is none; raises as `read`."""
     number = count(directory, recording)[split]
-    return next(_decode(Path(directory), split, recording, [number - 1])) if number else None
+    return next(_decode(files.path(directory), split, recording, [number - 1])) if number else None
 
 
-def _open(directory: Path, recording: Recording):
+def _open(directory: epath.Path, recording: Recording):
     """The read-only TFDS builder of a folder, after its own description was checked."""
     if not directory.is_dir():
-        versions = sorted(p.parent.name for p in directory.parent.glob("*/dataset_info.json"))
+        described = files.find(directory.parent, "*/dataset_info.json")
+        versions = [file.parent.name for file in described]
         found = f"versions {versions}" if versions else "nothing"
-        if (kept := _previous(directory)).exists():
+        if kept := files.earlier(directory):
             found = f"an earlier copy in {kept}, which the next collecting restores"
         raise DataError(f"{directory}: no such folder, expected a dataset, found {found}")
     if missing := [name for name in _INDEX_FILES if not (directory / name).is_file()]:

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.schema import EE_DIM, SCHEMA_VERSION, TARGET_ONLY, Episode, Layout
 
@@ -40,16 +41,16 @@ class Recording:
         } | self.about
 
 
-def describe(directory: str | Path) -> Recording:
+def describe(directory: epath.PathLike) -> Recording:
     """What a folder says that it holds.
 
     Raises:
       DataError: it holds no dataset of this project.
     """
-    directory = Path(directory)
+    directory = files.path(directory)
     try:
-        found = json.loads((directory / "metadata.json").read_text())
-        names = json.loads((directory / "features.json").read_text())
+        found = files.read_json(directory / "metadata.json")
+        names = files.read_json(directory / "features.json")
         layout = Layout(
             found["arms"],
             found["image_size"],

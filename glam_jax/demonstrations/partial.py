@@ -1,13 +1,13 @@
 """Finished batches of demonstrations, kept on disk until their dataset is whole."""
 
 import dataclasses
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.schema import Episode
 
 
@@ -15,7 +15,7 @@ from glam_jax.schema import Episode
 class Part:
     """The successes among the demonstrations of `attempts` seeds from `first_seed` on."""
 
-    path: Path
+    path: epath.Path
     first_seed: int
     attempts: int
     successes: int
@@ -23,7 +23,7 @@ class Part:
 
     def episodes(self) -> Iterator[Episode]:
         """The successful episodes in the order of their seeds."""
-        with np.load(self.path, allow_pickle=False) as file:
+        with files.local(self.path) as at, np.load(at, allow_pickle=False) as file:
             task, source, version = (str(text) for text in file["texts"])
             for i, seed in enumerate(file["seeds"]):
                 names = [name.split("/")[1] for name in file.files if name.startswith(f"{i}/")]
@@ -32,10 +32,9 @@ class Part:
 
 
 def save(
-    folder: Path, split: str, first_seed: int, attempts: int, successes: Sequence[Episode]
+    folder: epath.Path, split: str, first_seed: int, attempts: int, successes: Sequence[Episode]
 ) -> Part:
-    """Writes a part beside and renames it; episodes are of one task, source and simulator."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes a part; episodes are of one task, source and simulator."""
     path = folder / f"{split}_{first_seed:07d}.npz"
     arrays = {
         f"{i}/{name}": array
@@ -43,22 +42,17 @@ def save(
         for name, array in episode.steps.items()
     }
     texts = [[e.task, e.source, e.simulator_version] for e in successes[:1]] or [["", "", ""]]
-    beside = path.with_suffix(".writing")
-    try:
-        with open(beside, "wb") as file:
-            seeds = np.array([e.seed for e in successes], np.int64)
-            np.savez(file, attempts=attempts, seeds=seeds, texts=np.array(texts[0]), **arrays)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    seeds = np.array([e.seed for e in successes], np.int64)
+    with files.beside(path) as new:
+        np.savez(new, attempts=attempts, seeds=seeds, texts=np.array(texts[0]), **arrays)
     return find(folder, split, first_seed)
 
 
-def find(folder: Path, split: str, first_seed: int) -> Part | None:
+def find(folder: epath.Path, split: str, first_seed: int) -> Part | None:
     """The part that starts at a seed; None if there is none, or it cannot be opened."""
     path = folder / f"{split}_{first_seed:07d}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with files.local(path) as at, np.load(at, allow_pickle=False) as file:
             version = str(file["texts"][2]) or None
             return Part(path, first_seed, int(file["attempts"]), len(file["seeds"]), version)
     except (FileNotFoundError, zipfile.BadZipFile, KeyError, EOFError, ValueError):

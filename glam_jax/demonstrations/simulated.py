@@ -7,15 +7,15 @@ a killed run continues where it was, and a larger N adds to what is there.
 
 import dataclasses
 import itertools
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, check_episode
 from glam_jax.demonstrations import partial
@@ -143,7 +143,7 @@ def collect(
     episodes: int,
     heldout: int,
     image_size: int,
-    root: str | Path,
+    root: epath.PathLike,
     progress: bool = True,
     make_expert: Callable[[str, str, int], Expert] = scripted_expert,
 ) -> dict:
@@ -201,7 +201,7 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, 
         new = itertools.chain.from_iterable(part.episodes() for part in added)
         everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
     dataset.write(root, recording, everything)
-    shutil.rmtree(unfinished, ignore_errors=True)
+    files.remove(unfinished)
     split = next(iter(everything))
     shown = dataset.read(folder, split, recording, min(goal[split], 3))
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")
@@ -211,14 +211,14 @@ def _first(recording: Recording, split: str) -> int:
     return FIRST_SEED[split][recording.source]
 
 
-def _next_seed(folder: Path, recording: Recording, split: str) -> int:
+def _next_seed(folder: epath.Path, recording: Recording, split: str) -> int:
     """The seed after the last one that the dataset holds."""
     last = dataset.last(folder, split, recording)
     return _first(recording, split) if last is None else last.seed + 1
 
 
 def _record(
-    expert: Expert, recording: Recording, folder: Path, split: str, goal: int, progress: bool
+    expert: Expert, recording: Recording, folder: epath.Path, split: str, goal: int, progress: bool
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
@@ -254,7 +254,7 @@ def _record(
 
 
 def _demonstrate(
-    expert: Expert, recording: Recording, unfinished: Path, split: str, seeds: np.ndarray
+    expert: Expert, recording: Recording, unfinished: epath.Path, split: str, seeds: np.ndarray
 ) -> partial.Part:
     made = expert.demonstrate(seeds)
     for episode in made:

@@ -1,10 +1,10 @@
 """Pictures put together from images: grids, frames and captions, all uint8 (H, W, 3)."""
 
-import os
-from pathlib import Path
-
 import numpy as np
+from etils import epath
 from PIL import Image, ImageDraw, ImageFont
+
+from glam_jax import files
 
 GREEN, RED, GREY = (40, 170, 60), (200, 50, 40), (120, 120, 120)
 BACKGROUND = 24
@@ -60,14 +60,8 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.NEAREST))
 
 
-def save_png(path: str | os.PathLike, image: np.ndarray) -> Path:
-    """Writes a PNG, beside and then renamed; makes the folder; returns the path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        Image.fromarray(image).save(partial, format="PNG")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+def save_png(path: epath.PathLike, image: np.ndarray) -> epath.Path:
+    """Writes a PNG; makes the folder; returns the path."""
+    with files.beside(path) as new:
+        Image.fromarray(image).save(new, format="PNG")
+    return files.path(path)

@@ -1,12 +1,11 @@
 """Figures of studies: grouped bars, curves over the number of episodes, joint trajectories."""
 
 import dataclasses
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -41,13 +40,13 @@ class Curve:
 
 
 def grouped_bars(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     groups: Sequence[str],
     series: Mapping[str, Sequence[Bar | None]],
     marks: Mapping[str, Sequence[float | None]],
     mark_label: str,
     axis: str = "success",
-) -> Path:
+) -> epath.Path:
     """Writes a PNG of rates in groups of bars with intervals.
 
     Args:
@@ -103,8 +102,8 @@ def grouped_bars(
 
 
 def named_bars(
-    path: str | os.PathLike, groups: Mapping[str, Mapping[str, Bar]], axis: str = "success"
-) -> Path:
+    path: epath.PathLike, groups: Mapping[str, Mapping[str, Bar]], axis: str = "success"
+) -> epath.Path:
     """Writes a PNG of rates as horizontal bars with intervals, each named, a colour a group.
 
     Where groups have other bars each, for which `grouped_bars` would leave gaps.
@@ -144,11 +143,11 @@ def named_bars(
 
 
 def curves(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     panels: Mapping[str, Mapping[str, Curve]],
     x_axis: str,
     rates: Sequence[str] = (),
-) -> Path:
+) -> epath.Path:
     """Writes a PNG of panels side by side, each with curves and their intervals.
 
     Args:
@@ -188,8 +187,8 @@ def curves(
 
 
 def joint_trajectories(
-    path: str | os.PathLike, hz: float, series: Mapping[str, Sequence], reference: str = ""
-) -> Path:
+    path: epath.PathLike, hz: float, series: Mapping[str, Sequence], reference: str = ""
+) -> epath.Path:
     """Writes a PNG with a panel for each joint and gripper of each arm, over time.
 
     Args:
@@ -264,8 +263,8 @@ def _rates(panel, axis: str) -> None:
     panel.set_axisbelow(True)
 
 
-def save_figure(path: str | os.PathLike, figure: Figure) -> Path:
-    """Draws a figure and writes it as a PNG, beside and then renamed; returns the path."""
+def save_figure(path: epath.PathLike, figure: Figure) -> epath.Path:
+    """Draws a figure and writes it as a PNG; makes the folder; returns the path."""
     agg = FigureCanvasAgg(figure)
     agg.draw()
     return canvas.save_png(path, np.asarray(agg.buffer_rgba())[..., :3].copy())

@@ -1,11 +1,12 @@
 """A picture of demonstrations: strips over time of each view, masks outlined."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from matplotlib.figure import Figure
 
+from glam_jax.display import charts
 from glam_jax.schema import VIEWS, Episode, title
 
 _OUTLINE = (255, 0, 255)
@@ -13,8 +14,13 @@ _FRAMES = 10
 SCALE = 4
 
 
-def save(episodes: Sequence[Episode], path: str | Path) -> None:
-    """Writes a PNG with one row per episode and view, `_FRAMES` frames evenly over time."""
+def save(episodes: Sequence[Episode], path: epath.PathLike) -> None:
+    """Writes `sheet` as a PNG."""
+    charts.save_figure(path, sheet(episodes))
+
+
+def sheet(episodes: Sequence[Episode]) -> Figure:
+    """One row per episode and view, `_FRAMES` frames evenly over time."""
     rows = [(episode, view) for episode in episodes for view in VIEWS]
     figure = Figure(figsize=(1.5 * _FRAMES, 1.75 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
@@ -27,9 +33,7 @@ def save(episodes: Sequence[Episode], path: str | Path) -> None:
             fontsize=9,
         )
         axis.axis("off")
-    partial = Path(path).with_name(f".{Path(path).name}.partial")
-    figure.savefig(partial, dpi=100, format="png")
-    partial.replace(path)
+    return figure
 
 
 def strip(episode: Episode, view: str, frames: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ import csv
 import dataclasses
 import io
 import math
-import pathlib
 from collections.abc import Callable, Sequence
+
+from etils import epath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Picture:
 
     name: str
     caption: str
-    draw: Callable[[pathlib.Path], pathlib.Path]
+    draw: Callable[[epath.Path], epath.Path]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,16 @@
 """Pictures of training: loss curves and image reconstructions, as PNG files."""
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax import schema
 from glam_jax.display import canvas, charts
 
 
-def curves(path: str | os.PathLike, metrics: Mapping[str, tuple[Sequence, Sequence]]) -> Path:
+def curves(path: epath.PathLike, metrics: Mapping[str, tuple[Sequence, Sequence]]) -> epath.Path:
     """Draws each metric over training steps, one panel each, and writes a PNG.
 
     A panel is logarithmic if all its finite values are positive and they span a factor of
@@ -48,8 +47,8 @@ def curves(path: str | os.PathLike, metrics: Mapping[str, tuple[Sequence, Sequen
 
 
 def reconstructions(
-    path: str | os.PathLike, images: np.ndarray, decoded: np.ndarray, size: int = 96
-) -> Path:
+    path: epath.PathLike, images: np.ndarray, decoded: np.ndarray, size: int = 96
+) -> epath.Path:
     """Writes a PNG of images above what was decoded from them, view by view.
 
     Each column is a sample; its rows are the first view, its reconstruction, the second view,
@@ -76,7 +75,7 @@ def reconstructions(
     return canvas.save_png(path, canvas.tile(pictures, columns=len(images)))
 
 
-def strip(path: str | os.PathLike, images: np.ndarray, size: int = 96) -> Path:
+def strip(path: epath.PathLike, images: np.ndarray, size: int = 96) -> epath.Path:
     """Writes a PNG of RGB frames (V * N, H, W, 3) uint8: N in a row, one row for each of V views.
 
     Raises:

@@ -1,12 +1,11 @@
 """Joint trajectories: what a policy commands, against the expert from the same start."""
 
-import pathlib
-
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.display import charts
 from glam_jax.evaluation.rollout import Rollout
-from glam_jax.files import write_json
 from glam_jax.sim import experts
 from glam_jax.sim.env import Env
 
@@ -40,10 +39,10 @@ def compare(env: Env, result: Rollout) -> dict:
     }
 
 
-def save(folder: pathlib.Path, env: Env, result: Rollout) -> pathlib.Path:
+def save(folder: epath.Path, env: Env, result: Rollout) -> epath.Path:
     """Writes `compare` as joints.json and joints.png into a run's folder; returns the figure."""
     found = compare(env, result)
-    write_json(folder / FILE, found)
+    files.write_json(folder / FILE, found)
     shown = {EXPERT: found["expert"], "policy": found["policy"]}
     return charts.joint_trajectories(folder / "joints.png", found["hz"], shown, reference=EXPERT)
 

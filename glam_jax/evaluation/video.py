@@ -3,16 +3,15 @@
 import contextlib
 import functools
 import itertools
-import os
 import subprocess
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
-from glam_jax import schema
+from glam_jax import files, schema
 from glam_jax.display import canvas
 from glam_jax.evaluation.rollout import Rollout
 from glam_jax.sim.env import Env, Sight, make_env, simulation_options
@@ -23,14 +22,14 @@ LINGER, PAUSE = 0.5, 1.0
 
 
 def rollout_video(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     env: Env,
     result: Rollout,
     *,
     size: int = 160,
     columns: int = 3,
     stride: int = 2,
-) -> Path:
+) -> epath.Path:
     """Writes an MP4 of all filmed worlds in a grid, both views of each side by side.
 
     A world's bar counts control steps; bar and frame turn green at its success, red at the
@@ -61,7 +60,7 @@ def rollout_video(
 
 
 def comparison_video(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     env: Env,
     episodes: Sequence[schema.Episode],
     result: Rollout,
@@ -69,7 +68,7 @@ def comparison_video(
     size: int = 160,
     columns: int = 2,
     stride: int = 2,
-) -> Path:
+) -> epath.Path:
     """Writes an MP4 of source episodes above their replays, step by step.
 
     Episode i belongs to world i; each pair is one cell of the grid. Frames of the source are
@@ -92,14 +91,14 @@ def comparison_video(
 
 
 def comparison_figure(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     env: Env,
     episode: schema.Episode,
     result: Rollout,
     *,
     times: int = 5,
     size: int = 160,
-) -> Path:
+) -> epath.Path:
     """Writes a PNG of a source episode above its replay, at `times` steps from first to last.
 
     The replay is the first filmed world of `result`; both rows show the same control steps.
@@ -137,8 +136,8 @@ def render_sight(env: Env, sight: Sight, size: int) -> np.ndarray:
     return np.concatenate(images)[:count]
 
 
-def write_mp4(path: str | os.PathLike, frames: Sequence[np.ndarray], rate: float) -> Path:
-    """Writes frames (H, W, 3) uint8 as an H.264 MP4, beside and then renamed.
+def write_mp4(path: epath.PathLike, frames: Sequence[np.ndarray], rate: float) -> epath.Path:
+    """Writes frames (H, W, 3) uint8 as an H.264 MP4.
 
     The last frame is held for a second. Sides are padded to the even numbers that the format
     asks for. Makes the folder; returns the path.
@@ -149,21 +148,15 @@ def write_mp4(path: str | os.PathLike, frames: Sequence[np.ndarray], rate: float
     """
     if not len(frames):
         raise ValueError(f"{path}: no frames to write")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.mp4")
     held = [*frames, *[frames[-1]] * round(PAUSE * rate)]
     height, width = frames[0].shape[:2]
     even = ((0, height % 2), (0, width % 2), (0, 0))
-    try:
-        _encode(partial, (np.pad(frame, even) for frame in held), rate)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    with files.beside(path) as new:
+        _encode(new, (np.pad(frame, even) for frame in held), rate)
+    return files.path(path)
 
 
-def _encode(path: Path, frames: Iterable[np.ndarray], rate: float) -> None:
+def _encode(path: epath.Path, frames: Iterable[np.ndarray], rate: float) -> None:
     """Pipes frames of one even size through ffmpeg into an MP4 that plays while it loads.
 
     ffmpeg is started here and not by imageio, whose writer forks: unsafe beside JAX's threads.

@@ -1,9 +1,8 @@
 """Runs that share a world model: one pretrains it, others name that run and only read it."""
 
-import os
-
 from ml_collections import ConfigDict
 
+from glam_jax import files
 from glam_jax.experiment.workdir import Workdir, WorkdirError
 from glam_jax.runtime import checkpoint
 from glam_jax.schema import Layout
@@ -22,7 +21,7 @@ def lender(config: ConfigDict, workdir: Workdir) -> Workdir:
     """
     if not config.world_model_from:
         return workdir
-    other = Workdir(os.path.normpath(workdir.path / config.world_model_from))
+    other = Workdir(files.absolute(workdir.path / config.world_model_from))
     named = f"{workdir.path}: world_model_from is {config.world_model_from!r}, that is {other.path}"
     if not other.path.is_dir():
         raise WorkdirError(f"{named}; there is no such folder: make that run first")

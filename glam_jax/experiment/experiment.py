@@ -2,10 +2,10 @@
 
 import importlib.metadata
 import subprocess
-from pathlib import Path
 
 import jax
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -114,7 +114,7 @@ def make_world_model(
         return pretrain.pretrain(config, data.store, heldout, data.stats, workdir.world_model)
 
 
-def run_stage1(config: ConfigDict, path: str | Path) -> None:
+def run_stage1(config: ConfigDict, path: epath.PathLike) -> None:
     """Carries out a run as far as its world model, which is what replay needs.
 
     Raises:
@@ -129,7 +129,7 @@ def run_stage1(config: ConfigDict, path: str | Path) -> None:
         files.write_json(workdir.path / STAGE1, found)
 
 
-def run(config: ConfigDict, path: str | Path) -> dict | None:
+def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
     """Carries out a run, or what is left of it, and returns its results.
 
     Several hosts train and evaluate together. The first alone draws and has results: the others
@@ -165,7 +165,7 @@ def run(config: ConfigDict, path: str | Path) -> dict | None:
             labels = (
                 relabel.relabel(world_model, data.store, workdir.labels)
                 if leads
-                else np.load(workdir.labels)
+                else relabel.read(workdir.labels)
             )
         if world_model.decodes:
             errors["stage1"] = world_model.decoded_error(heldout, config)
@@ -224,7 +224,8 @@ def describe(config: ConfigDict, workdir: Workdir) -> dict:
 
 def git_revision() -> str:
     """Revision of the source tree, with `+changes` if it was modified; "unknown" outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=40"]
+    place = str(files.path(__file__).parent)
+    command = ["git", "-C", place, "describe", "--always", "--abbrev=40"]
     try:
         return subprocess.run(
             [*command, "--exclude=*", "--dirty=+changes"],

@@ -1,19 +1,18 @@
 """Replay across sources: what the world model decodes from another source's episodes, carried out
 on a robot (SPEC section 5)."""
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from glam_jax import files
 from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import path_errors, replay, summary
 from glam_jax.experiment import borrowed, experiment
 from glam_jax.experiment.workdir import REPLAY, Workdir, WorkdirError
-from glam_jax.files import write_json
 from glam_jax.schema import Episode
 from glam_jax.sim.env import Env
 from glam_jax.stages import pretrain
@@ -97,7 +96,7 @@ def replay_sources(
             source.provide()
         heldout[name] = source.read("heldout", config.replay.episodes)
     file = workdir.path / REPLAY
-    report = json.loads(file.read_text()) if file.exists() else {}
+    report = files.read_json(file) if file.exists() else {}
     for source in sources or heldout:
         episodes = heldout[source]
         actions = decoded_actions(world_model, heldout, source)
@@ -119,5 +118,5 @@ def replay_sources(
             film_at, picture_at = path.with_suffix(".mp4"), path.with_suffix(".png")
             print(f"Video: {video.comparison_video(film_at, env, episodes, result)}")
             print(f"Figure: {video.comparison_figure(picture_at, env, episodes[0], result)}")
-    write_json(file, report)
+    files.write_json(file, report)
     return report

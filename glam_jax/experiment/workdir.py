@@ -2,14 +2,14 @@
 
 import contextlib
 import json
-import pathlib
 import time
 from collections.abc import Iterator
 
+from etils import epath
 from ml_collections import ConfigDict
 
-from glam_jax.errors import UserError
-from glam_jax.files import write_json
+from glam_jax import files
+from glam_jax.errors import DataError, UserError
 from glam_jax.runtime import hosts
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
@@ -27,8 +27,8 @@ class Workdir:
       path: the folder. world_model, policy: folders of the stages.
     """
 
-    def __init__(self, path: str | pathlib.Path):
-        self.path = pathlib.Path(path)
+    def __init__(self, path: epath.PathLike):
+        self.path = files.path(path)
         self.world_model = self.path / "world_model"
         self.policy = self.path / "policy"
         self.labels = self.path / "labels.npy"
@@ -40,10 +40,9 @@ class Workdir:
         Raises:
           WorkdirError: the folder belongs to another config; names the keys that differ.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
         wanted = json.loads(config.to_json())
         if not (self.path / CONFIG).exists():
-            write_json(self.path / CONFIG, wanted)
+            files.write_json(self.path / CONFIG, wanted)
             return
         found = self.read(CONFIG)
         if different := sorted(_differences(found, wanted)):
@@ -66,7 +65,7 @@ class Workdir:
 
     def finish(self, results: dict) -> None:
         """Writes `results.json`: the run is done."""
-        write_json(self.path / RESULTS, results)
+        files.write_json(self.path / RESULTS, results)
 
     def seconds(self) -> dict[str, float]:
         """Stage -> seconds spent in it so far, over all starts of the run."""
@@ -85,7 +84,7 @@ class Workdir:
             spent = self.seconds()
             spent[stage] = round(spent.get(stage, 0.0) + time.monotonic() - began, 1)
             if hosts.is_leader():
-                write_json(self._progress, spent)
+                files.write_json(self._progress, spent)
 
     def read(self, name: str) -> dict:
         """One of the folder's JSON files.
@@ -95,11 +94,11 @@ class Workdir:
         """
         path = self.path / name
         try:
-            return json.loads(path.read_text())
+            return files.read_json(path)
         except FileNotFoundError:
             raise WorkdirError(f"{path} is missing: no run was started in {self.path}") from None
-        except json.JSONDecodeError as error:
-            raise WorkdirError(f"{path} is not JSON ({error}); remove it to start anew") from None
+        except DataError as error:
+            raise WorkdirError(f"{error}; remove it to start anew") from None
 
 
 def _differences(found: dict, wanted: dict, prefix: str = "") -> Iterator[str]:

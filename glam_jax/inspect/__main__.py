@@ -9,10 +9,10 @@ errors, each with its episode and step.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 
+from glam_jax import files
 from glam_jax.inspect import report
 from glam_jax.runtime import entry
 
@@ -23,7 +23,7 @@ def main(arguments: list[str]):
     """Inspects the folders on the command line."""
     if len(arguments) < 2:
         sys.exit("error: no DATA given; usage: python -m glam_jax.inspect DATA [DATA ...]")
-    errors, _ = report.inspect([Path(text).expanduser() for text in arguments[1:]], _OUT.value)
+    errors, _ = report.inspect([files.path(text) for text in arguments[1:]], _OUT.value)
     sys.exit(1 if errors else 0)
 
 

@@ -1,23 +1,18 @@
 """The page of an inspection: one HTML file that holds its pictures."""
 
-import os
-from pathlib import Path
-
 import numpy as np
+from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax.display import contact_sheet, html
 from glam_jax.inspect import tables
 from glam_jax.inspect.survey import Survey
-from glam_jax.schema import VIEWS
-
-_FRAMES = 8
 
 
 def write(
-    path: str | os.PathLike, surveys: list[Survey], errors: list[str], warnings: list[str]
-) -> Path:
-    """Writes the page, beside and then renamed; returns its path.
+    path: epath.PathLike, surveys: list[Survey], errors: list[str], warnings: list[str]
+) -> epath.Path:
+    """Writes the page; returns its path.
 
     Args:
       path: where. surveys: of all datasets. errors, warnings: all that were found.
@@ -25,30 +20,17 @@ def write(
     parts = [html.table(tables.overview(surveys))]
     parts += [html.listing("errors", errors), html.listing("warnings", warnings)]
     parts += [html.heading("Cameras"), html.table(tables.cameras(surveys))]
-    parts += [html.heading("Where the gripper goes"), html.image(_paths(surveys))]
+    parts += [html.heading("Where the gripper goes"), html.drawing(_paths(surveys))]
     for one in surveys:
-        parts += [html.heading(one.name), html.paragraph(str(one.folder)), _strips(one)]
+        parts += [html.heading(one.name), html.paragraph(str(one.folder))]
+        if one.shown:
+            parts.append(html.drawing(contact_sheet.sheet(one.shown)))
         if "action" in one.vectors:
             histograms = _histograms(one.vectors["action"])
-            parts += [html.heading("Actions", 3), html.image(histograms)]
+            parts += [html.heading("Actions", 3), html.drawing(histograms)]
         if one.vectors:
             parts += [html.heading("Ranges", 3), html.table(tables.ranges(one))]
     return html.write(path, "Inspection", parts)
-
-
-def _strips(one: Survey) -> str:
-    """The first episodes over time, both views, masks outlined."""
-    if not one.shown:
-        return ""
-    rows = [(episode, view) for episode in one.shown for view in VIEWS]
-    figure = Figure(figsize=(1.4 * _FRAMES, 1.6 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
-    for axis, (episode, view) in zip(axes, rows, strict=True):
-        frames = np.linspace(0, len(episode) - 1, _FRAMES).round().astype(int)
-        axis.imshow(contact_sheet.strip(episode, view, frames))
-        axis.set_title(f"seed {episode.seed}, {view}, steps 0 to {len(episode) - 1}", fontsize=8)
-        axis.axis("off")
-    return html.image(figure)
 
 
 def _histograms(actions: np.ndarray) -> Figure:

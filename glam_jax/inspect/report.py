@@ -1,14 +1,15 @@
 """All datasets together: tables for the terminal, and the page."""
 
-from pathlib import Path
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.inspect import page, survey, tables
 
 _PRINTED = 20
 
 
-def find(paths: list[Path]) -> list[Path]:
+def find(paths: list[epath.Path]) -> list[epath.Path]:
     """Folders of the datasets in the given folders.
 
     Raises:
@@ -16,20 +17,15 @@ def find(paths: list[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        below = [p.parent for p in sorted(path.glob("*/features.json"))]
-        below += [
-            p.parent
-            for p in sorted(path.glob("*/*/features.json"))
-            if not p.parts[-3].endswith((".writing", ".previous", ".partial"))
-        ]
-        here = [path] if (path / "features.json").is_file() else below
-        if not here:
+        patterns = ("features.json", "*/features.json", "*/*/features.json")
+        own, *below = [[f.parent for f in files.find(path, pattern)] for pattern in patterns]
+        if not (here := own or sum(below, [])):
             raise DataError(f"{path}: no dataset there, expected features.json in it or below")
         found += here
     return found
 
 
-def inspect(paths: list[Path], out: str = "") -> tuple[list[str], list[str]]:
+def inspect(paths: list[epath.Path], out: str = "") -> tuple[list[str], list[str]]:
     """Prints the tables of all datasets and writes the page; returns (errors, warnings).
 
     Raises:

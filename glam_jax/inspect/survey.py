@@ -1,9 +1,9 @@
 """A walk through every episode of a dataset: what it holds, and what is wrong with it."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, describe
@@ -36,7 +36,7 @@ class Survey:
       its two means, or None. errors, warnings: with episode and step.
     """
 
-    folder: Path
+    folder: epath.Path
     recording: Recording
     rate_hz: float | None
     lengths: dict[str, list[int]]
@@ -72,7 +72,7 @@ def _label(name: str, index: int) -> str:
     return part[index % EE_DIM]
 
 
-def survey(folder: Path) -> Survey:
+def survey(folder: epath.Path) -> Survey:
     """Reads every episode of a dataset.
 
     Raises:

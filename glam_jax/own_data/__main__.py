@@ -29,13 +29,14 @@ v3.0 to the new folder OUT.
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from absl import flags
+from etils import epath
 from ml_collections import config_flags
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.data import spec
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
@@ -117,7 +118,7 @@ def frames(out: str) -> None:
 
 def convert(kind: str, path: str, out: str) -> None:
     """Converts one LeRobot folder and prints a report."""
-    folder, root = _lerobot(kind, path), Path(out).expanduser()
+    folder, root = _lerobot(kind, path), files.path(out)
     if not (folder / "meta" / "info.json").is_file():
         raise DataError(f"{folder}: no LeRobot dataset, expected meta/info.json")
     if _CONFIG.value is None:
@@ -143,7 +144,7 @@ def export(kind: str, dataset: str, out: str) -> None:
 
     stored = spec.describe(folders[0])
     rate = survey.rate_of(stored)
-    made = writer.export(folders[0], stored, rate, Path(out).expanduser(), _VIDEO.value)
+    made = writer.export(folders[0], stored, rate, files.path(out), _VIDEO.value)
     print(json.dumps(made, indent=2))
 
 
@@ -173,10 +174,10 @@ def _one_source() -> RecordedSource:
     return RecordedSource.named(_CONFIG.value, _SOURCE.value)
 
 
-def _lerobot(kind: str, path: str) -> Path:
+def _lerobot(kind: str, path: str) -> epath.Path:
     if kind != "lerobot":
         raise ConfigError(f"format {kind!r} is not known; expected lerobot")
-    return Path(path).expanduser()
+    return files.path(path)
 
 
 def main(arguments: list[str]):

@@ -7,25 +7,26 @@ Episodes count from 0 within their split, steps from 0 within their episode, as 
 has the size of its frame, and any number above 0 on the objects.
 """
 
-import shutil
-from pathlib import Path
+import io
 
 import numpy as np
+from etils import epath
 from PIL import Image
 
+from glam_jax import files
 from glam_jax.errors import DataError
 
 _QUALITY = 95  # of JPEG
 
 
-def view_folder(root: str | Path, split: str, episode: int, view: str) -> Path:
+def view_folder(root: epath.PathLike, split: str, episode: int, view: str) -> epath.Path:
     """Where the frames or masks of one view of an episode lie."""
-    return Path(root).expanduser() / split / f"{episode:06d}" / view
+    return files.path(root) / split / f"{episode:06d}" / view
 
 
-def check_masks(root: str | Path, split: str, episodes: range, view: str) -> None:
+def check_masks(root: epath.PathLike, split: str, episodes: range, view: str) -> None:
     """Raises DataError unless there is a folder for a view of every episode."""
-    if not (top := Path(root).expanduser()).is_dir():
+    if not (top := files.path(root)).is_dir():
         raise DataError(f"{top}: no such folder, expected masks of the {view} view")
     for episode in episodes:
         folder = view_folder(root, split, episode, view)
@@ -36,7 +37,7 @@ def check_masks(root: str | Path, split: str, episodes: range, view: str) -> Non
             )
 
 
-def read_masks(folder: Path, count: int, size: tuple[int, int]) -> np.ndarray:
+def read_masks(folder: epath.Path, count: int, size: tuple[int, int]) -> np.ndarray:
     """The masks of one view of an episode, (T, H, W) bool.
 
     Args:
@@ -55,9 +56,9 @@ def read_masks(folder: Path, count: int, size: tuple[int, int]) -> np.ndarray:
     return np.stack([_read(path, size) for path in paths])
 
 
-def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
+def _read(path: epath.Path, size: tuple[int, int]) -> np.ndarray:
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with Image.open(io.BytesIO(files.read_bytes(path)), formats=["PNG"]) as picture:
             bands = [i for i, band in enumerate(picture.getbands()) if band != "A"]
             values = np.asarray(picture)
     except (OSError, ValueError, SyntaxError) as error:
@@ -68,7 +69,7 @@ def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
     return values > 0 if values.ndim == 2 else (values[..., bands] > 0).any(axis=-1)
 
 
-def write_frames(folder: Path, images: np.ndarray) -> None:
+def write_frames(folder: epath.Path, images: np.ndarray) -> None:
     """Writes the frames (T, H, W, 3) uint8 of one view, all or none of them.
 
     Raises:
@@ -77,9 +78,6 @@ def write_frames(folder: Path, images: np.ndarray) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
         found = f"{images.dtype} {images.shape}"
         raise DataError(f"{folder}: found images {found}, expected uint8 (T, H, W, 3)")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for step, image in enumerate(images):
-        Image.fromarray(image).save(partial / f"{step:06d}.jpg", quality=_QUALITY, subsampling=0)
-    partial.rename(folder)
+    with files.folder_beside(folder) as new:
+        for step, image in enumerate(images):
+            Image.fromarray(image).save(new / f"{step:06d}.jpg", quality=_QUALITY, subsampling=0)

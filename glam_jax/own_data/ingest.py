@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from absl import logging
+from etils import epath
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording
 from glam_jax.display import contact_sheet
@@ -31,7 +32,7 @@ def recording_of(task: str, source: str, keys: key_map.KeyMap, aim: convert.Aim)
 
 
 def ingest(
-    root: str | Path,
+    root: epath.PathLike,
     task: str,
     source: str,
     keys: key_map.KeyMap,
@@ -99,12 +100,12 @@ def _warn(source: str, warnings: list[str]) -> None:
         logging.warning("%s: %d more; glam_jax.own_data masks shows the masks", source, more)
 
 
-def _is_stale(folder: Path, recording: Recording) -> bool:
+def _is_stale(folder: epath.Path, recording: Recording) -> bool:
     """Whether a converted dataset was made from another key map; a new one takes its place."""
     stored = folder / "metadata.json"
     if not stored.is_file():
         return False
-    found = json.loads(stored.read_text())
+    found = files.read_json(stored)
     return "made_from" in found and found != recording.metadata
 
 

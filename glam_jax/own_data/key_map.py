@@ -4,9 +4,9 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 from glam_jax.errors import DataError
 from glam_jax.own_data import colours, rotations
@@ -158,7 +158,7 @@ class KeyMap:
 
     def check_found(
         self,
-        folder: Path,
+        folder: epath.Path,
         lengths: Mapping[str, int],
         steps: Collection[str],
         episode: Collection[str],

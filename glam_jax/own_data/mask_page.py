@@ -1,11 +1,10 @@
 """The page of a source's masks: image, mask and overlay over time, and areas."""
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax.display import html
@@ -34,13 +33,13 @@ class Shown:
 
 
 def write(
-    path: str | os.PathLike,
+    path: epath.PathLike,
     source: str,
     episodes: Sequence[Shown],
     rows: Sequence[Sequence[str]],
     warnings: Sequence[str],
-) -> Path:
-    """Writes the page, beside and then renamed; returns its path.
+) -> epath.Path:
+    """Writes the page; returns its path.
 
     Args:
       path: where. source: its name. episodes: those that are shown.
@@ -57,8 +56,8 @@ def write(
     for one in episodes:
         views = [view for view in VIEWS if any(t.view == view for t in one.tracks)]
         parts.append(html.heading(one.name))
-        parts += [html.image(_strips(one, view)) for view in views]
-        parts.append(html.image(_areas(one, views)))
+        parts += [html.drawing(_strips(one, view)) for view in views]
+        parts.append(html.drawing(_areas(one, views)))
     return html.write(path, f"Masks of {source}", parts)
 
 

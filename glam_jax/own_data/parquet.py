@@ -6,10 +6,11 @@ bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickl
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import DataError
 
 try:
@@ -25,20 +26,21 @@ _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # --- Reading ----------------------------------------------------------------------------
 
 
-def names(path: Path) -> list[str]:
+def names(path: epath.Path) -> list[str]:
     """Columns of a file.
 
     Raises:
       DataError: the file is missing or damaged.
     """
     try:
-        return pq.read_schema(path).names
+        with files.local(path) as at:
+            return pq.read_schema(at).names
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not readable as Parquet ({error})") from error
 
 
 def read(
-    path: Path, wanted: Iterable[str], episode: int | None = None
+    path: epath.Path, wanted: Iterable[str], episode: int | None = None
 ) -> dict[str, np.ndarray | list]:
     """Columns of a file, in the order of its rows.
 
@@ -55,7 +57,8 @@ def read(
             raise DataError(f"{path}: no column {name!r}, found {', '.join(known)}")
     only = None if episode is None else [("episode_index", "==", episode)]
     try:
-        table = pq.read_table(path, columns=wanted, filters=only, partitioning=None)
+        with files.local(path) as at:
+            table = pq.read_table(at, columns=wanted, filters=only, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not readable as Parquet ({error})") from error
     place = str(path) if episode is None else f"{path}, episode {episode}"
@@ -118,9 +121,9 @@ def _array(values: np.ndarray | list) -> "pa.Array":
 class Appender:
     """A file that is written piece by piece; each piece is a row group."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: epath.Path):
         self.path, self._writer = path, None
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
 
     def write(self, columns: Mapping[str, np.ndarray | list]) -> None:
         """Appends rows; all pieces have the same columns."""
@@ -136,7 +139,7 @@ class Appender:
             self._writer = None
 
 
-def write(path: Path, columns: Mapping[str, np.ndarray | list], index: str = "") -> None:
+def write(path: epath.Path, columns: Mapping[str, np.ndarray | list], index: str = "") -> None:
     """Writes a file at once.
 
     Args:
@@ -152,7 +155,7 @@ def write(path: Path, columns: Mapping[str, np.ndarray | list], index: str = "")
         ]
         about = {"index_columns": [index], "column_indexes": [], "columns": described}
         rows = rows.replace_schema_metadata({"pandas": json.dumps(about)})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     pq.write_table(rows, path)
 
 

@@ -1,7 +1,6 @@
 """Which reader a foreign dataset needs, by what lies in its folder."""
 
-from pathlib import Path
-
+from glam_jax import files
 from glam_jax.own_data.key_map import KeyMap
 
 
@@ -14,7 +13,7 @@ def open_reader(keys: KeyMap):
     Raises:
       DataError: no dataset there, or not what the key map says.
     """
-    if (Path(keys.path).expanduser() / "meta" / "info.json").is_file():
+    if (files.path(keys.path) / "meta" / "info.json").is_file():
         from glam_jax.own_data.lerobot.reader import Reader
     else:
         from glam_jax.own_data.rlds_reader import Reader

@@ -7,11 +7,12 @@ a foreign dataset is read.
 import sys
 import types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.own_data.key_map import KeyMap
 
@@ -61,7 +62,7 @@ class Reader:
           DataError: no dataset there, or a key or split that it does not have; lists what it has.
         """
         self._keys = keys
-        self.folder = _find(Path(keys.path).expanduser())
+        self.folder = _find(files.path(keys.path))
         try:
             self._builder = tfds.builder_from_directory(self.folder)
         except Exception as error:  # whatever a damaged description makes TFDS raise
@@ -142,18 +143,18 @@ class Reader:
         }
 
 
-def _find(path: Path) -> Path:
+def _find(path: epath.Path) -> epath.Path:
     """The folder that holds the dataset's description: the one given, or the last one below."""
     if (path / "dataset_info.json").is_file():
         return path
-    below = sorted(p.parent for p in path.glob("*/dataset_info.json"))
-    below = below or sorted(p.parent for p in path.glob("*/*/dataset_info.json"))
+    patterns = ("*/dataset_info.json", "*/*/dataset_info.json")
+    below = next(filter(None, (files.find(path, pattern) for pattern in patterns)), None)
     if not below:
         raise DataError(
             f"{path}: no dataset there, expected dataset_info.json and features.json, or a LeRobot "
             "dataset's meta/info.json"
         )
-    return below[-1]
+    return below[-1].parent
 
 
 def _leaves(feature, prefix: str = "") -> set[str]:

@@ -1,9 +1,9 @@
 """Frames in and out of video files; the only module that uses PyAV."""
 
-from pathlib import Path
-
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import DataError
 
 try:
@@ -18,7 +18,7 @@ CODEC, PIXELS = "h264", "yuv420p"
 _OPTIONS = {"crf": "14", "g": "2", "bf": "0"}
 
 
-def read(path: Path, start: float, count: int, fps: float) -> np.ndarray:
+def read(path: epath.Path, start: float, count: int, fps: float) -> np.ndarray:
     """Frames of a video, at `start + k / fps` for k < count.
 
     Args:
@@ -32,7 +32,7 @@ def read(path: Path, start: float, count: int, fps: float) -> np.ndarray:
     """
     found = None
     try:
-        with av.open(str(path)) as container:
+        with files.local(path) as at, av.open(str(at)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             early = max(start - 1 / fps, 0.0)
@@ -62,11 +62,11 @@ def read(path: Path, start: float, count: int, fps: float) -> np.ndarray:
 class Encoder:
     """A video file that is written frame by frame, in H.264."""
 
-    def __init__(self, path: Path, fps: int, height: int, width: int):
+    def __init__(self, path: epath.Path, fps: int, height: int, width: int):
         """Raises DataError for sides that are not even, which the codec cannot have."""
         if height % 2 or width % 2:
             raise DataError(f"{path}: pictures are {height} x {width}, videos need even sides")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         self.path, self.frames = path, 0
         self._container = av.open(str(path), "w")
         self._stream = self._container.add_stream("libx264", rate=fps, options=_OPTIONS)

@@ -16,7 +16,6 @@ import dataclasses
 import errno
 import functools
 import logging as std_logging
-import pathlib
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +25,9 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
+from etils import epath
 
+from glam_jax import files
 from glam_jax.errors import UserError
 from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState
@@ -89,7 +90,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        directory: str | pathlib.Path,
+        directory: epath.PathLike,
         *,
         statistics: dict | None = None,
         metadata: dict | None = None,
@@ -97,7 +98,7 @@ class Checkpoints:
     ):
         if keep < 1:
             raise ValueError(f"keep: found {keep}, expected at least 1 checkpoint")
-        self.directory = pathlib.Path(directory).absolute()
+        self.directory = files.absolute(directory)
         self._statistics = jax.tree.map(np.asarray, statistics or {})
         self._metadata = metadata or {}
         self._keep = keep
@@ -182,7 +183,7 @@ class Checkpoints:
             with hosts.leader_first():
                 folder = self.directory / str(step)
                 if folder.exists():
-                    folder.rename(_unused(self.directory / f"corrupt_{step}"))
+                    files.move(folder, _unused(self.directory / f"corrupt_{step}"))
         if unreadable:
             self._manager.reload()
         return restored
@@ -201,7 +202,7 @@ class Checkpoints:
             ) from error
 
 
-def restore_for_inference(directory: str | pathlib.Path) -> Inference:
+def restore_for_inference(directory: epath.PathLike) -> Inference:
     """Averaged parameters, statistics and metadata of the newest readable checkpoint.
 
     Needs no knowledge of the model's or the optimizer's shapes, changes nothing on disk.
@@ -210,7 +211,7 @@ def restore_for_inference(directory: str | pathlib.Path) -> Inference:
       FileNotFoundError: if the folder is missing or holds no checkpoint.
       CheckpointError: if none of its checkpoints can be read.
     """
-    directory = pathlib.Path(directory).absolute()
+    directory = files.absolute(directory)
     steps = _complete_steps(directory) if directory.is_dir() else []
     if not steps:
         found = "an existing folder without one" if directory.is_dir() else "no such folder"
@@ -224,7 +225,7 @@ def restore_for_inference(directory: str | pathlib.Path) -> Inference:
         manager.close()
 
 
-def _open(directory: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
+def _open(directory: epath.Path, keep: int | None) -> ocp.CheckpointManager:
     """Orbax's manager, read-only where `keep` is None; hosts open it together."""
     _quiet_orbax()
     hosts.any_host(False)  # for Orbax's first exchange between them waits half a minute, on CPU
@@ -240,7 +241,7 @@ def _open(directory: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
 
 
 def _newest(
-    directory: pathlib.Path, steps: list[int], read: Callable[[int], Any]
+    directory: epath.Path, steps: list[int], read: Callable[[int], Any]
 ) -> tuple[Any, list[int]]:
     """The newest of `steps` that `read` accepts, and the newer ones that it could not read."""
     unreadable, error = [], None
@@ -317,11 +318,11 @@ def _without_ema(state: TrainState) -> dict:
     return {"step": state.step, "params": state.params, "opt_state": state.opt_state}
 
 
-def _complete_steps(directory: pathlib.Path) -> list[int]:
-    return sorted(int(p.name) for p in directory.iterdir() if p.name.isdigit() and p.is_dir())
+def _complete_steps(directory: epath.Path) -> list[int]:
+    return sorted(int(p.name) for p in files.find(directory) if p.name.isdigit() and p.is_dir())
 
 
-def _unused(path: pathlib.Path) -> pathlib.Path:
+def _unused(path: epath.Path) -> epath.Path:
     """`path`, or the first of `path.1`, `path.2`, ... that does not exist."""
     candidate, number = path, 0
     while candidate.exists():

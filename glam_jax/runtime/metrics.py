@@ -1,10 +1,10 @@
 """Metrics on disk: TensorBoard scalars, and the same numbers as lines of JSON."""
 
 import json
-import pathlib
 from typing import Any
 
 import numpy as np
+from etils import epath
 from tensorboardX import SummaryWriter
 
 from glam_jax import files
@@ -25,13 +25,11 @@ class MetricWriter:
       resumed_step: the step of the restored checkpoint; 0 starts anew.
     """
 
-    def __init__(self, directory: str | pathlib.Path, resumed_step: int = 0):
-        self.directory = pathlib.Path(directory)
-        self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / METRICS_FILE
+    def __init__(self, directory: epath.PathLike, resumed_step: int = 0):
+        self.directory = files.path(directory)
+        path = self._path = self.directory / METRICS_FILE
         rows = [row for row in _rows(path) if row["step"] <= resumed_step] if path.exists() else []
         files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows if resumed_step))
-        self._lines = path.open("a", buffering=1)
         self._events = SummaryWriter(str(self.directory), purge_step=resumed_step + 1)
 
     def __enter__(self) -> "MetricWriter":
@@ -47,22 +45,20 @@ class MetricWriter:
           ValueError: if a value is no scalar.
         """
         values = {name: _scalar(name, value) for name, value in metrics.items()}
-        self._lines.write(json.dumps({"step": int(step)} | values) + "\n")
+        files.append_text(self._path, json.dumps({"step": int(step)} | values) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, int(step))
 
     def flush(self) -> None:
         """Hands everything written so far to the operating system."""
-        self._lines.flush()
         self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes both files."""
-        self._lines.close()
         self._events.close()
 
 
-def read_metrics(directory: str | pathlib.Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_metrics(directory: epath.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Name -> (steps, values) of everything in a stage's metrics.jsonl, in order of writing.
 
     Raises:
@@ -70,7 +66,7 @@ def read_metrics(directory: str | pathlib.Path) -> dict[str, tuple[np.ndarray, n
       ValueError: if a line other than an unfinished last one cannot be read.
     """
     curves: dict[str, tuple[list, list]] = {}
-    for row in _rows(pathlib.Path(directory) / METRICS_FILE):
+    for row in _rows(files.path(directory) / METRICS_FILE):
         step = row.pop("step")
         for name, value in row.items():
             steps, values = curves.setdefault(name, ([], []))
@@ -79,8 +75,8 @@ def read_metrics(directory: str | pathlib.Path) -> dict[str, tuple[np.ndarray, n
     return {name: (np.array(s), np.array(v, np.float64)) for name, (s, v) in curves.items()}
 
 
-def _rows(path: pathlib.Path) -> list[dict]:
-    lines = path.read_text().splitlines()
+def _rows(path: epath.Path) -> list[dict]:
+    lines = files.read_text(path).splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
         try:

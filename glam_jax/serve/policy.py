@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from glam_jax import schema
@@ -91,7 +91,7 @@ class Policy:
         return jax.jit(self.act)
 
 
-def load_policy(workdir: str | Path) -> Policy:
+def load_policy(workdir: epath.PathLike) -> Policy:
     """The policy of a run whose stage 2 has saved a checkpoint; the newest one.
 
     Args:

@@ -6,11 +6,11 @@ flags can be kept in a file, `--flagfile=our_arm.flags`.
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from glam_jax import files
 from glam_jax.errors import UserError
 from glam_jax.schema import ACTION_DIM
 from glam_jax.serve.execution import MODES
@@ -105,6 +105,6 @@ def read_token(path: str | None) -> str | None:
     """
     if path is None:
         return os.environ.get("GLAM_JAX_TOKEN") or None
-    if token := Path(path).read_text().strip():
+    if token := files.read_text(path).strip():
         return token
     raise SettingsError(f"{path}: found an empty file; expected a token")

@@ -1,11 +1,11 @@
 """Stage 2: behaviour-clone latents, decode them to robot actions. MIP clones actions."""
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from glam_jax import schema
@@ -129,7 +129,7 @@ def clone(
     heldout: Store,
     labels: np.ndarray,
     stats: normalize.Statistics,
-    directory: pathlib.Path,
+    directory: epath.Path,
 ) -> dict:
     """Trains the policy, or continues its training; returns `make_act`'s params.
 
@@ -166,7 +166,7 @@ def clone(
     return {"params": ema, "stats": stats}
 
 
-def load(config: ConfigDict, layout: schema.Layout, directory: pathlib.Path):
+def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path):
     """(act, params) of a finished stage 2; see `make_act`.
 
     Raises:

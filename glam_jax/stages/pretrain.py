@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 from ml_collections import ConfigDict
 
 from glam_jax import schema
@@ -221,7 +221,7 @@ def pretrain(
     store: Store,
     heldout: Store,
     stats: normalize.Statistics,
-    directory: pathlib.Path,
+    directory: epath.Path,
 ) -> WorldModel:
     """Trains the world model, or continues its training, and returns it frozen.
 
@@ -273,7 +273,7 @@ def _with_params(labeller: WorldModel, params) -> WorldModel:
     return other
 
 
-def load(config: ConfigDict, layout: schema.Layout, directory: pathlib.Path) -> WorldModel:
+def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path) -> WorldModel:
     """The frozen world model of a finished stage 1.
 
     Raises:

@@ -1,19 +1,19 @@
 """Between the stages: the frozen world model gives every transition its latent action."""
 
 import io
-import os
-import pathlib
 
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.data.store import Store
 from glam_jax.stages.pretrain import WorldModel
 
 
-def relabel(world_model: WorldModel, store: Store, path: pathlib.Path) -> np.ndarray:
+def relabel(world_model: WorldModel, store: Store, path: epath.Path) -> np.ndarray:
     """z_t of every transition of every source, in the store's order: (n, Z) float32.
 
-    Also written to `path` (.npy), beside and then renamed.
+    Also written to `path` (.npy).
 
     Raises:
       FloatingPointError: the world model gives latents that are not finite.
@@ -26,13 +26,10 @@ def relabel(world_model: WorldModel, store: Store, path: pathlib.Path) -> np.nda
         )
     whole = io.BytesIO()  # writing to a file itself, numpy overlooks a disk that is just full
     np.save(whole, latents, allow_pickle=False)
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        with beside.open("wb") as file:
-            file.write(whole.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    files.write_bytes(path, whole.getvalue())
     return latents
+
+
+def read(path: epath.PathLike) -> np.ndarray:
+    """The latents that `relabel` wrote."""
+    return np.load(io.BytesIO(files.read_bytes(path)), allow_pickle=False)

@@ -1,12 +1,12 @@
 """What both stages share: optimizer, checkpoints, metrics and the loop, from one config section."""
 
 import contextlib
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
+from etils import epath
 from ml_collections import ConfigDict
 
 from glam_jax.runtime import checkpoint, hosts, loop, optim
@@ -50,7 +50,7 @@ def train(
     evaluate: loop.Hook,
     stats: dict,
     metadata: dict,
-    directory: pathlib.Path,
+    directory: epath.Path,
     amend: loop.Amend | None = None,
     pretrained: Callable[[Any], Any] = lambda params: params,
 ) -> Any:

@@ -12,11 +12,11 @@ goes on where none of its run folders are. Writes report.md, CSV, figures and su
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
+from glam_jax import files
 from glam_jax.runtime import entry
 from glam_jax.runtime.preemption import Preempted
 from glam_jax.study import grid, worker
@@ -32,7 +32,7 @@ _RUN = flags.DEFINE_bool("run", True, "Do what is left; --norun only writes the 
 def main(_):
     study = _CONFIG.value
     name = f"{study.name}_quick" if study.quick else study.name
-    folder = Path(_WORKDIR.value or Path("runs") / "studies" / name)
+    folder = files.path(_WORKDIR.value or f"runs/studies/{name}")
     cells = grid.expand(study)
     share = grid.share(cells, _SHARD.value)
     if _KNOWN.value:

@@ -11,20 +11,20 @@ job goes on with the others, and the next start tries it again.
 """
 
 import dataclasses
-import pathlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
 
 import jax
+from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.demonstrations import gather, simulated
 from glam_jax.experiment import experiment, replay
 from glam_jax.experiment.workdir import REPLAY as REPLAY_FILE
 from glam_jax.experiment.workdir import RESULTS, Workdir
-from glam_jax.files import write_text
 from glam_jax.runtime.preemption import Preempted
 from glam_jax.study import claims
 from glam_jax.study.grid import POLICY, REPLAY, Cell, with_lenders
@@ -32,7 +32,7 @@ from glam_jax.study.grid import POLICY, REPLAY, Cell, with_lenders
 MADE = {POLICY: RESULTS, REPLAY: REPLAY_FILE}  # the file by which a measurement is there
 ERROR = "error.txt"
 
-CarryOut = Callable[[Cell, pathlib.Path], None]
+CarryOut = Callable[[Cell, epath.Path], None]
 
 
 @dataclasses.dataclass
@@ -49,12 +49,12 @@ class Tally:
     elsewhere: list[str] = dataclasses.field(default_factory=list)
 
 
-def cell_folder(folder: pathlib.Path, name: str) -> pathlib.Path:
+def cell_folder(folder: epath.Path, name: str) -> epath.Path:
     """The run folder of a cell of the study in `folder`."""
     return folder / "cells" / name
 
 
-def is_done(folder: pathlib.Path, cell: Cell) -> bool:
+def is_done(folder: epath.Path, cell: Cell) -> bool:
     """Whether a cell's run folder holds all that the study measures."""
     made = cell_folder(folder, cell.name)
     return all((made / MADE[kind]).exists() for kind in cell.measure)
@@ -63,7 +63,7 @@ def is_done(folder: pathlib.Path, cell: Cell) -> bool:
 def work(
     wanted: Sequence[Cell],
     cells: Sequence[Cell],
-    folder: str | pathlib.Path,
+    folder: epath.PathLike,
     carry_out: CarryOut,
     *,
     poll: float = 30.0,
@@ -81,7 +81,7 @@ def work(
     Raises:
       Preempted: the job was asked to stop; what it did is saved.
     """
-    folder, tally = pathlib.Path(folder), Tally()
+    folder, tally = files.path(folder), Tally()
     by_name = {cell.name: cell for cell in cells}
     pending = with_lenders(wanted, cells)
     with tqdm(total=len(pending), desc="study", unit="cell", disable=not progress) as bar:
@@ -106,7 +106,7 @@ def work(
 
 
 def _settle(
-    cell: Cell, lender: Cell | None, folder: pathlib.Path, carry_out: CarryOut, tally: Tally
+    cell: Cell, lender: Cell | None, folder: epath.Path, carry_out: CarryOut, tally: Tally
 ) -> bool:
     """Does a cell if it can be done now; whether nothing is left to do about it."""
     if is_done(folder, cell):
@@ -131,7 +131,7 @@ def _settle(
     return True
 
 
-def _attempt(cell: Cell, folder: pathlib.Path, carry_out: CarryOut) -> str | None:
+def _attempt(cell: Cell, folder: epath.Path, carry_out: CarryOut) -> str | None:
     """Does a cell; None if it went well, else one line that says what did not."""
     path = cell_folder(folder, cell.name)
     try:
@@ -139,10 +139,10 @@ def _attempt(cell: Cell, folder: pathlib.Path, carry_out: CarryOut) -> str | Non
     except Preempted:
         raise
     except Exception as error:  # one cell's trouble must not cost the others their turn
-        write_text(path / ERROR, traceback.format_exc())
+        files.write_text(path / ERROR, traceback.format_exc())
         said = str(error).strip().splitlines() or [""]
         return f"{type(error).__name__}: {said[0]}"
-    (path / ERROR).unlink(missing_ok=True)
+    files.remove(path / ERROR)
     return None
 
 
@@ -185,7 +185,7 @@ def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
     """
     most = needs(cells)
 
-    def carry_out(cell: Cell, path: pathlib.Path) -> None:
+    def carry_out(cell: Cell, path: epath.Path) -> None:
         config = cell.config()
         for key in _needs_of(config):
             _record(key, most[key])
@@ -215,5 +215,5 @@ def _record(key: tuple[str, str, str, int], counts: tuple[int, int]) -> None:
     """Makes sure of a dataset, alone: two jobs would write the same files."""
     root, task, source, image_size = key
     name = f"{task}_{source}_{image_size}px"
-    with claims.waiting(pathlib.Path(root) / "claims", name, say=tqdm.write):
+    with claims.waiting(files.path(root) / "claims", name, say=tqdm.write):
         simulated.collect(task, source, *counts, image_size, root)

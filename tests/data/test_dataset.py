@@ -207,7 +207,7 @@ def test_a_kill_while_writing_leaves_the_dataset_as_it_was(tmp_path):
     """
     with pytest.raises(subprocess.CalledProcessError):
         run(script)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(folder.parent.iterdir())) == 2
     assert len(dataset.read(folder, "train", TARGET)) == 2
     dataset.write(tmp_path, TARGET, {"train": fake(TARGET, 3)})
     assert len(dataset.read(folder, "train", TARGET)) == 3
@@ -216,7 +216,7 @@ def test_a_kill_while_writing_leaves_the_dataset_as_it_was(tmp_path):
 
 def test_a_kill_between_the_renames_is_recovered(tmp_path):
     folder = dataset.write(tmp_path, TARGET, {"train": fake(TARGET, 2)})
-    folder.rename(tmp_path / f"{TARGET.name}.previous")
+    folder.rename(folder.with_name("1.0.0.previous"))
     with pytest.raises(DataError, match="earlier copy"):
         dataset.read(folder, "train", TARGET)
     dataset.recover(tmp_path, TARGET)

@@ -1,13 +1,9 @@
-"""Metrics and JSON on disk."""
-
-import json
-import pathlib
+"""Metrics on disk."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from glam_jax import files
 from glam_jax.runtime.metrics import METRICS_FILE, MetricWriter, read_metrics
 
 
@@ -73,40 +69,3 @@ def test_vectors_are_refused(tmp_path):
         pytest.raises(ValueError, match=r"'kl'.*\(3,\).*scalar"),
     ):
         metrics.write(1, {"kl": np.zeros(3)})
-
-
-def test_json_takes_arrays_paths_and_what_is_not_finite(tmp_path):
-    path = tmp_path / "deep" / "results.json"
-    value = {"rate": np.float32(0.5), "counts": jnp.arange(2), "nan": float("nan")}
-    files.write_json(path, value | {"at": pathlib.Path("/x"), "pair": (1, None)})
-    assert json.loads(path.read_text()) == {
-        "rate": 0.5,
-        "counts": [0, 1],
-        "nan": None,
-        "at": "/x",
-        "pair": [1, None],
-    }
-
-
-def test_a_list_of_numbers_is_one_line_and_no_text_is_touched(tmp_path):
-    value = {
-        "rows": [[1.5, -2e-07], [0.0, None]],
-        "empty": [],
-        "words": ["[\n  1,\n  2\n]", "a"],
-        "mixed": [1, "b"],
-    }
-    files.write_json(tmp_path / "a.json", value)
-    text = (tmp_path / "a.json").read_text()
-    assert json.loads(text) == value
-    assert "    [1.5, -2e-07],\n    [0.0, null]\n" in text
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
-    path = tmp_path / "results.json"
-    files.write_json(path, {"trials": 50})
-    with pytest.raises(TypeError):
-        files.write_json(path, {"trials": object()})
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text(path, "\ud800")  # fails half-way, in the file itself
-    assert json.loads(path.read_text()) == {"trials": 50}
-    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

@@ -1,9 +1,10 @@
 """What an export says of itself beside LeRobot's own files, so that it comes in as it went out."""
 
 import dataclasses
-import json
-from pathlib import Path
 
+from etils import epath
+
+from glam_jax import files
 from glam_jax.data.spec import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import key_map
@@ -36,7 +37,7 @@ def describe(recording: Recording, key_map: dict) -> dict:
     return about | {"action_kind": recording.about.get("action_kind", "joint_positions")}
 
 
-def read(folder: Path) -> Exported:
+def read(folder: epath.Path) -> Exported:
     """What `describe` wrote into a LeRobot dataset.
 
     Raises:
@@ -44,7 +45,7 @@ def read(folder: Path) -> Exported:
     """
     path = folder / FILE
     try:
-        found = json.loads(path.read_text())
+        found = files.read_json(path)
         layout = Layout(has_actions=True, **{name: found[name] for name in _LAYOUT})
         values = found["key_map"] | {"path": str(folder)}
         keys = key_map.read(found["source"], values, layout.arms)

@@ -8,10 +8,12 @@ videos/COLUMN/chunk-000/file-000.mp4          pictures that are not in the rows
 """
 
 import dataclasses
-import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from etils import epath
+
+from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.own_data import parquet
 
@@ -40,7 +42,7 @@ class Meta:
       data_path, video_path: of files inside the folder, to be formatted.
     """
 
-    folder: Path
+    folder: epath.Path
     fps: float
     features: dict[str, dict]
     splits: dict[str, range]
@@ -52,7 +54,7 @@ class Meta:
         """What to call an episode in messages."""
         return f"{self.folder}, episode {episode}"
 
-    def data_file(self, episode: int) -> Path:
+    def data_file(self, episode: int) -> epath.Path:
         """The file with an episode's rows; raises DataError for a name outside the folder."""
         row = self.episodes[episode]
         return self._inside(
@@ -61,7 +63,7 @@ class Meta:
             file_index=row["data/file_index"],
         )
 
-    def video_file(self, episode: int, column: str) -> tuple[Path, float]:
+    def video_file(self, episode: int, column: str) -> tuple[epath.Path, float]:
         """The file with an episode's pictures, and the time (s) at which they begin in it.
 
         Raises:
@@ -77,7 +79,7 @@ class Meta:
             raise DataError(f"{path}: no such file, expected {column!r} of episode {episode}")
         return path, float(start)
 
-    def _inside(self, template: str, **parts) -> Path:
+    def _inside(self, template: str, **parts) -> epath.Path:
         try:
             name = PurePosixPath(template.format(**parts))
         except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
@@ -87,7 +89,7 @@ class Meta:
         return self.folder / name
 
 
-def read(folder: Path) -> Meta:
+def read(folder: epath.Path) -> Meta:
     """Reads and checks the description.
 
     Raises:
@@ -95,8 +97,8 @@ def read(folder: Path) -> Meta:
     """
     place = folder / "meta" / "info.json"
     try:
-        info = json.loads(place.read_text())
-    except (OSError, ValueError) as error:
+        info = files.read_json(place)
+    except OSError as error:
         raise DataError(f"{place}: not readable ({error})") from error
     if not isinstance(info, dict) or "codebase_version" not in info:
         raise DataError(f"{place}: no codebase_version, expected {VERSION!r} of LeRobot")
@@ -125,7 +127,7 @@ def read(folder: Path) -> Meta:
     )
 
 
-def _splits(place: Path, info: dict, count: int) -> dict[str, range]:
+def _splits(place: epath.Path, info: dict, count: int) -> dict[str, range]:
     splits = {}
     for name, text in (info.get("splits") or {"train": f"0:{count}"}).items():
         match = re.fullmatch(r"(\d+):(\d+)", str(text))
@@ -135,10 +137,10 @@ def _splits(place: Path, info: dict, count: int) -> dict[str, range]:
     return splits
 
 
-def _episodes(folder: Path) -> list[dict]:
+def _episodes(folder: epath.Path) -> list[dict]:
     """Rows of all files of `meta/episodes`, without statistics."""
     rows = []
-    for path in sorted((folder / "meta" / "episodes").glob("*/*.parquet")):
+    for path in files.find(folder / "meta" / "episodes", "*/*.parquet"):
         names = [name for name in parquet.names(path) if not name.startswith("stats/")]
         columns = parquet.read(path, dict.fromkeys([*_ROW, *names]))
         listed = [c if isinstance(c, list) else c.tolist() for c in columns.values()]
@@ -146,7 +148,7 @@ def _episodes(folder: Path) -> list[dict]:
     return sorted(rows, key=lambda row: row["episode_index"])
 
 
-def _check_lengths(folder: Path, info: dict, episodes: list[dict]) -> None:
+def _check_lengths(folder: epath.Path, info: dict, episodes: list[dict]) -> None:
     """Raises DataError where info.json and meta/episodes disagree."""
     place = folder / "meta" / "episodes"
     indices = [row["episode_index"] for row in episodes]

@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.own_data import parquet
 from glam_jax.own_data.key_map import KeyMap
@@ -33,7 +33,7 @@ class Reader:
             it has), or another rate.
         """
         self._keys = keys
-        self.folder = Path(keys.path).expanduser()
+        self.folder = files.path(keys.path)
         self._meta = meta.read(self.folder)
         self.lengths = {name: len(episodes) for name, episodes in self._meta.splits.items()}
         features, about = self._meta.features, self._meta.episodes[:1]

@@ -1,15 +1,14 @@
 """The project's episodes to a LeRobot dataset of format v3.0, for other tools."""
 
 import io
-import json
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
+from etils import epath
 from PIL import Image
 from tqdm import tqdm
 
+from glam_jax import files
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording
 from glam_jax.errors import DataError
@@ -24,10 +23,10 @@ DATA_MB, VIDEO_MB, CHUNK = 100, 200, 1000
 
 
 def export(
-    directory: Path,
+    directory: epath.Path,
     recording: Recording,
     rate_hz: float | None,
-    out: Path,
+    out: epath.Path,
     as_video: bool = False,
     progress: bool = True,
 ) -> dict:
@@ -60,9 +59,7 @@ def export(
     had = {kind: made_from.get(kind, dict.fromkeys(VIEWS, True)) for kind in ("views", "masks")}
     shown = {kind: tuple(v for v in VIEWS if names[v]) for kind, names in had.items()}
     columns = Columns(recording.layout, int(rate_hz), **shown, video=as_video)
-    writing = out.with_name(out.name + ".writing")
-    shutil.rmtree(writing, ignore_errors=True)  # of a killed run
-    try:
+    with files.folder_beside(out) as writing:
         writer = Writer(writing, columns)
         for split, count in counts.items():
             episodes = dataset.stream(directory, split, recording)
@@ -71,23 +68,20 @@ def export(
             ):
                 writer.add(episode)
         frames = writer.finish(recording, counts)
-        writing.rename(out)
-    finally:
-        shutil.rmtree(writing, ignore_errors=True)
     return {"dataset": str(out), "episodes": counts, "frames": frames}
 
 
 class Writer:
     """A LeRobot dataset that is being written, episode after episode."""
 
-    def __init__(self, folder: Path, columns: Columns):
+    def __init__(self, folder: epath.Path, columns: Columns):
         self._folder, self._columns = folder, columns
         self._features = columns.features()
         self._data = _Files(folder / DATA_PATH, DATA_MB, parquet.Appender)
         side = columns.layout.image_size
         self._videos = {
             name: _Files(
-                Path(str(folder / VIDEO_PATH).replace("{video_key}", name)),
+                folder / VIDEO_PATH.replace("{video_key}", name),
                 VIDEO_MB,
                 lambda path: video.Encoder(path, columns.fps, side, side),
             )
@@ -108,12 +102,12 @@ class Writer:
         file.write({n: _png(v) if v.ndim == 4 else v for n, v in data.items()})
         row |= {f"data/{k}": v for k, v in self._data.place().items()}
         row |= {"dataset_from_index": self._frames, "dataset_to_index": self._frames + length}
-        for name, files in self._videos.items():
-            file, fps = files.current(), self._columns.fps
+        for name, numbered in self._videos.items():
+            file, fps = numbered.current(), self._columns.fps
             start = file.frames
             file.write(values[name])
             times = {"from_timestamp": start / fps, "to_timestamp": file.frames / fps}
-            row |= {f"videos/{name}/{k}": v for k, v in (files.place() | times).items()}
+            row |= {f"videos/{name}/{k}": v for k, v in (numbered.place() | times).items()}
         row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
         self._rows.append(row | self._statistics(values, length))
         self._frames += length
@@ -136,8 +130,8 @@ class Writer:
         Returns:
           The number of frames.
         """
-        for files in (self._data, *self._videos.values()):
-            files.close()
+        for numbered in (self._data, *self._videos.values()):
+            numbered.close()
         columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
         parquet.write(
             self._folder / EPISODES_PATH.format(chunk_index=0, file_index=0),
@@ -178,22 +172,22 @@ class Writer:
         }
 
     def _save(self, name: str, content: dict) -> None:
-        (self._folder / name).write_text(json.dumps(content, indent=2))
+        files.write_json(self._folder / name, content)
 
 
 class _Files:
     """Numbered files of one kind; a new one is begun when the last has become large."""
 
-    def __init__(self, template: Path, limit_mb: float, make: Callable[[Path], object]):
+    def __init__(self, template: epath.Path, limit_mb: float, make: Callable[[epath.Path], object]):
         self._template, self._limit, self._make = str(template), limit_mb * 2**20, make
         self._number, self._file = -1, None
 
     def current(self):
         """The file that the next episode goes into."""
-        if self._file is None or self._file.path.stat().st_size > self._limit:
+        if self._file is None or self._file.path.stat().length > self._limit:
             self.close()
             self._number += 1
-            self._file = self._make(Path(self._template.format(**self.place())))
+            self._file = self._make(files.path(self._template.format(**self.place())))
         return self._file
 
     def place(self) -> dict[str, int]:

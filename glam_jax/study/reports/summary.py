@@ -3,12 +3,12 @@
 A summary is what is kept in the repository, under results/; run folders are not.
 """
 
-import json
-import pathlib
-
+from etils import epath
 from ml_collections import ConfigDict
 
+from glam_jax import files
 from glam_jax.demonstrations import gather
+from glam_jax.errors import DataError
 from glam_jax.evaluation import joints
 from glam_jax.experiment.workdir import REPLAY, RESULTS, STAGE1, Workdir
 from glam_jax.study import grid
@@ -30,7 +30,7 @@ class SummaryError(grid.StudyError):
     """A file that is no summary of a study, or one of another format."""
 
 
-def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
+def collect(study: ConfigDict, folder: epath.PathLike) -> dict:
     """The summary of a study from the run folders of its finished cells.
 
     Args:
@@ -43,7 +43,7 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
     Raises:
       WorkdirError: a run folder with a damaged file; names it.
     """
-    runs = pathlib.Path(folder) / "cells"
+    runs = files.path(folder) / "cells"
     found, missing, cells = [], [], grid.expand(study)
     for cell in cells:
         drawn = study.name in JOINTS_IN and cell.seed == study.seeds[0]
@@ -63,7 +63,7 @@ def collect(study: ConfigDict, folder: str | pathlib.Path) -> dict:
     }
 
 
-def record(cell: grid.Cell, path: pathlib.Path, drawn: bool = False) -> dict | None:
+def record(cell: grid.Cell, path: epath.Path, drawn: bool = False) -> dict | None:
     """What a cell was and found; None if it is not done.
 
     `sources` has the training episodes of each source, the target first; `policy` the outcome of
@@ -126,20 +126,20 @@ def join(known: dict, new: dict) -> dict:
     }
 
 
-def read(path: str | pathlib.Path) -> dict:
+def read(path: epath.PathLike) -> dict:
     """A summary from its file.
 
     Raises:
       SummaryError: not there, not JSON, no summary, or one of another format; names the file.
     """
-    path = pathlib.Path(path)
+    path = files.path(path)
     try:
-        found = json.loads(path.read_text())
+        found = files.read_json(path)
     except FileNotFoundError:
         wrote = "glam_jax.study writes it at its end, and with --norun of what is done by then"
         raise SummaryError(f"{path} is not there: {wrote}") from None
-    except json.JSONDecodeError as error:
-        raise SummaryError(f"{path} is not JSON ({error})") from None
+    except DataError as error:
+        raise SummaryError(str(error)) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         version = found.get("format") if isinstance(found, dict) else None
         raise SummaryError(

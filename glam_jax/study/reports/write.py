@@ -1,12 +1,13 @@
 """Reports to files: beside a study's runs, and as the page of all results."""
 
 import dataclasses
-import pathlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from etils import epath
+
+from glam_jax import files
 from glam_jax.display.markdown import Report
-from glam_jax.files import write_json, write_text
 from glam_jax.study.reports import names, scaling, summary, tables, tuning
 
 REPORTS: dict[str, Callable[[dict], Report]] = {
@@ -58,7 +59,7 @@ def report(found: dict) -> Report:
     return dataclasses.replace(made, title=title, notes=[provenance(found), *made.notes])
 
 
-def study(found: dict, folder: str | pathlib.Path) -> str:
+def study(found: dict, folder: epath.PathLike) -> str:
     """Writes report.md, report.csv, figures and summary.json into a study's folder.
 
     Args:
@@ -67,20 +68,20 @@ def study(found: dict, folder: str | pathlib.Path) -> str:
     Returns:
       One line that says where they are, or that there is nothing to report.
     """
-    folder = pathlib.Path(folder)
-    write_json(folder / summary.SUMMARY, found)
+    folder = files.path(folder)
+    files.write_json(folder / summary.SUMMARY, found)
     if not found["cells"]:
         return "Nothing to report yet."
     made = report(found)
     made = dataclasses.replace(made, notes=[*made.notes, METHOD])
     for picture in made.pictures:
         picture.draw(folder / f"{picture.name}.png")
-    write_text(folder / "report.csv", made.csv())
-    write_text(folder / "report.md", made.markdown(lambda name: f"{name}.png"))
+    files.write_text(folder / "report.csv", made.csv())
+    files.write_text(folder / "report.md", made.markdown(lambda name: f"{name}.png"))
     return f"Report: {folder / 'report.md'}"
 
 
-def page(paths: Sequence[pathlib.Path], docs: str | pathlib.Path) -> pathlib.Path:
+def page(paths: Sequence[epath.Path], docs: epath.PathLike) -> epath.Path:
     """Writes docs/results.md, with its figures in docs/results/, from summaries.
 
     Args:
@@ -90,7 +91,7 @@ def page(paths: Sequence[pathlib.Path], docs: str | pathlib.Path) -> pathlib.Pat
     Raises:
       SummaryError: a file that is no summary.
     """
-    docs = pathlib.Path(docs)
+    docs = files.path(docs)
     parts, pictures = [INTRODUCTION], set()
     for path in paths:
         made = report(summary.read(path))
@@ -100,9 +101,9 @@ def page(paths: Sequence[pathlib.Path], docs: str | pathlib.Path) -> pathlib.Pat
         parts.append(f"From `results/{path.name}`.\n")
     if not paths:
         parts.append(EMPTY)
-    for old in set((docs / "results").glob("*.png")) - pictures:
-        old.unlink()
-    write_text(docs / "results.md", "\n".join(parts))
+    for old in set(files.find(docs / "results", "*.png")) - pictures:
+        files.remove(old)
+    files.write_text(docs / "results.md", "\n".join(parts))
     return docs / "results.md"
 
 
