@@ -48,7 +48,7 @@ def read_text(file: epath.PathLike) -> str:
     try:
         return path(file).read_text()
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not text ({error})") from error
+        raise DataError(f"{file} is not text ({error})") from error
 
 
 def read_json(file: epath.PathLike) -> Any:
@@ -60,7 +60,7 @@ def read_json(file: epath.PathLike) -> Any:
     try:
         return json.loads(read_text(file))
     except json.JSONDecodeError as error:
-        raise DataError(f"{file}: not JSON ({error})") from error
+        raise DataError(f"{file} is not JSON ({error})") from error
 
 
 def find(folder: epath.PathLike, pattern: str = "*") -> list[epath.Path]:

@@ -133,10 +133,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 
 def test_what_is_not_json_is_named(tmp_path):
     (tmp_path / "a.json").write_text('{"a": ')
-    with pytest.raises(DataError, match="a.json: not JSON"):
+    with pytest.raises(DataError, match="a.json is not JSON"):
         files.read_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="a.json: not text"):
+    with pytest.raises(DataError, match="a.json is not text"):
         files.read_json(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError):
         files.read_json(tmp_path / "b.json")

@@ -202,6 +202,8 @@ def write(
             for split in episodes:  # what the disk holds must be readable before it replaces
                 last(writing / inside, split, recording)
     except Exception as error:
+        if not files.find(final.parent):
+            files.remove(final.parent)
         if (code := _disk_errno(error)) is None:
             raise
         free = shutil.disk_usage(root).free / 2**20

@@ -53,7 +53,7 @@ def _near(pixel, colour):
 
 def test_rollout_video_marks_the_outcomes(tmp_path, env, result):
     path = video.rollout_video(tmp_path / "a" / "v.mp4", env, result, size=SIZE, columns=2)
-    frames = imageio.imread(path)
+    frames = imageio.imread(str(path))
     # 12 strides and the last step, and a second of 10 frames for the outcome.
     assert len(frames) == 13 + 10
     assert [p.name for p in path.parent.iterdir()] == ["v.mp4"]
@@ -71,7 +71,7 @@ def test_comparison_video_puts_source_above_replay(tmp_path, env, result):
         for view in ("front", "overhead"):
             episode.steps[f"image_{view}"][:] = level
     path = video.comparison_video(tmp_path / "c.mp4", env, episodes, result, size=SIZE)
-    frames = imageio.imread(path)
+    frames = imageio.imread(str(path))
     assert len(frames) == 16 + 10
     middle = frames.shape[1] // 4 + 8
     assert frames[-1, middle, SIZE // 2].max() < 40
@@ -83,7 +83,7 @@ def test_comparison_figure_puts_source_above_replay(tmp_path, env, result):
     for view in ("front", "overhead"):
         episode.steps[f"image_{view}"][:] = 255
     path = video.comparison_figure(tmp_path / "c.png", env, episode, result, times=3, size=SIZE)
-    picture = imageio.imread(path)
+    picture = imageio.imread(str(path))
     assert picture.shape[1] == 3 * 2 * SIZE + 2 * 2
     above, below = picture[SIZE // 2 + 16], picture[-SIZE // 2]
     assert above[SIZE // 2].min() > 215 and above[-SIZE // 2].min() > 215
@@ -99,7 +99,7 @@ def test_render_sight_does_not_depend_on_its_batches(env, result):
 
 def test_write_mp4_pads_odd_sides(tmp_path):
     path = video.write_mp4(tmp_path / "odd.mp4", [np.zeros((33, 35, 3), np.uint8)] * 3, rate=10)
-    assert imageio.imread(path).shape == (13, 34, 36, 3)
+    assert imageio.imread(str(path)).shape == (13, 34, 36, 3)
 
 
 def test_failed_encoding_says_why_and_leaves_nothing(tmp_path):

@@ -165,7 +165,7 @@ def test_one_command_leaves_a_whole_run_folder(folder):
         curves = metrics.read_metrics(run / stage)
         assert {"loss", "heldout_ee_mm", "data_wait_share"} <= set(curves)
         assert curves["loss"][1][-1] < curves["loss"][1][0]
-    assert not [p for p in run.rglob("*") if p.name.endswith((".part", ".tmp"))]
+    assert not [p for p in run.rglob("*") if p.name.startswith(".")]
 
 
 def test_the_policy_alone_is_trained_on_the_target_alone(folder):

@@ -191,7 +191,7 @@ def test_scaling_has_both_kinds_of_added_data(tmp_path):
         "scaling_stack_two", "smoothness_stack_two", "joints_stack_two",
     ]  # fmt: skip
     for picture in made.pictures:
-        assert picture.draw(tmp_path / f"{picture.name}.png").stat().st_size > 5000
+        assert picture.draw(tmp_path / f"{picture.name}.png").stat().length > 5000
 
 
 def test_far_apart_is_not_within_each_others_interval(tmp_path):
