@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from glam_jax.display import contact_sheet, html
 from glam_jax.inspect import tables
 from glam_jax.inspect.survey import Survey
-from glam_jax.schema import VIEWS
 
 _FRAMES = 8
 
@@ -37,10 +36,10 @@ def write(
 
 
 def _strips(one: Survey) -> str:
-    """The first episodes over time, both views, masks outlined."""
+    """The first episodes over time, all views, masks outlined."""
     if not one.shown:
         return ""
-    rows = [(episode, view) for episode in one.shown for view in VIEWS]
+    rows = [(episode, view) for episode in one.shown for view in episode.views]
     figure = Figure(figsize=(1.4 * _FRAMES, 1.6 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axis, (episode, view) in zip(axes, rows, strict=True):

@@ -8,7 +8,7 @@ from absl import logging
 from tqdm import tqdm
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.spec import Recording, with_cameras
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
 from glam_jax.own_data import convert, key_map, masks, readers
@@ -27,7 +27,7 @@ def recording_of(task: str, source: str, keys: key_map.KeyMap, aim: convert.Aim)
         "made_from": keys.stored_form(),
     }
     about = json.loads(json.dumps(about))  # as it is read back
-    return Recording(task, source, aim.layout_of(keys), about)
+    return Recording(task, source, aim.layout_of(keys), about, keys.cameras)
 
 
 def ingest(
@@ -104,7 +104,7 @@ def _is_stale(folder: Path, recording: Recording) -> bool:
     stored = folder / "metadata.json"
     if not stored.is_file():
         return False
-    found = json.loads(stored.read_text())
+    found = with_cameras(json.loads(stored.read_text()))
     return "made_from" in found and found != recording.metadata
 
 
@@ -172,6 +172,6 @@ def _episodes(
             steps = convert.convert(arrays, keys, aim)
         except ValueError as error:
             raise DataError(f"{reader.folder}, {place}: {error}") from error
-        version = f"recorded, {keys.cameras}"
-        yield Episode(steps, recording.task, recording.source, index, success, version)
+        names = recording.task, recording.source
+        yield Episode(steps, *names, index, success, "recorded", recording.cameras)
     tally.refuse_unseen(str(reader.folder))
