@@ -12,7 +12,7 @@ from tqdm import tqdm
 from glam_jax import files
 from glam_jax.display import canvas
 from glam_jax.runtime import entry
-from glam_jax.schema import VIEWS, Episode
+from glam_jax.schema import Episode
 from glam_jax.sim import env as simulation
 from glam_jax.sim import experts
 from glam_jax.sim.robots import ROBOTS
@@ -29,11 +29,11 @@ def sheet(episode: Episode) -> np.ndarray:
     """The episode over time: per view a row of images and a row of masks, as one picture."""
     frames = np.linspace(0, len(episode) - 1, FRAMES).round().astype(int)
     cells = []
-    for view in VIEWS:
+    for view in episode.views:
         masks = np.repeat(episode.steps[f"mask_{view}"][frames] * np.uint8(255), 3, axis=-1)
         for images in (episode.steps[f"image_{view}"][frames], masks):
             cells += [canvas.enlarge(image, SIDE) for image in images]
-    text = f"{episode.task}, {episode.source}, simulated: front and overhead, with masks"
+    text = f"{episode.task}, {episode.source}, simulated: {' and '.join(episode.views)}, with masks"
     return canvas.caption(canvas.tile(np.stack(cells), FRAMES), text)
 
 

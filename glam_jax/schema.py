@@ -14,11 +14,13 @@ manipulated objects. The gripper opening and the gripper command are both in [0,
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
 SCHEMA_VERSION = "1.0.0"
 
+# Where nothing else is said; other data have other cameras, see `Layout.views`.
 VIEWS = ("front", "overhead")
 
 # Per arm: position (3), first two columns of the rotation matrix (6), opening (1).
@@ -27,6 +29,9 @@ EE_DIM = 10
 PROPRIO_DIM = 8
 # Per arm: seven joint targets (rad) and the gripper command.
 ACTION_DIM = 8
+
+# What images hold -> their channels in each view.
+MODALITIES = {"rgb": 3, "mask": 1}
 
 # Keys that only a target source has; an auxiliary dataset does not contain them.
 TARGET_ONLY = ("action", "proprio")
@@ -59,6 +64,7 @@ class Layout:
       has_actions: True for a target source (`action` and `proprio` are present).
       arm_proprio, arm_action: numbers an arm of `proprio` and `action`; a robot other than the
         simulated one may have its own.
+      views: names of the cameras, by name in alphabetical order, in which images are stacked.
     """
 
     arms: int
@@ -66,6 +72,10 @@ class Layout:
     has_actions: bool
     arm_proprio: int = PROPRIO_DIM
     arm_action: int = ACTION_DIM
+    views: tuple[str, ...] = VIEWS
+
+    def __post_init__(self):
+        object.__setattr__(self, "views", tuple(sorted(self.views)))
 
     @property
     def ee_dim(self) -> int:
@@ -79,13 +89,17 @@ class Layout:
     def action_dim(self) -> int:
         return self.arm_action * self.arms
 
+    def image_shape(self, modality: str) -> tuple[int, int, int, int]:
+        """(V, H, W, C): all views of one step, of "rgb" or "mask"."""
+        return (len(self.views), self.image_size, self.image_size, MODALITIES[modality])
+
     def step_arrays(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Name -> (shape of one step, dtype), in the order in which they are stored."""
         side = self.image_size
         arrays = {}
-        for view in VIEWS:
+        for view in self.views:
             arrays[f"image_{view}"] = ((side, side, 3), np.dtype(np.uint8))
-        for view in VIEWS:
+        for view in self.views:
             arrays[f"mask_{view}"] = ((side, side, 1), np.dtype(np.uint8))
         arrays["ee_pose"] = ((self.ee_dim,), np.dtype(np.float32))
         if self.has_actions:
@@ -100,6 +114,8 @@ class Episode:
 
     Timing: `action[t]` is the command held from observation t to observation t + 1, so an
     episode of T steps has T - 1 transitions and its last action belongs to none of them.
+
+    `cameras` names where the cameras stood; in simulation that follows from its version.
     """
 
     steps: dict[str, np.ndarray]
@@ -108,9 +124,23 @@ class Episode:
     seed: int
     success: bool
     simulator_version: str
+    cameras: str = ""
+
+    def __post_init__(self):
+        self.cameras = self.cameras or self.simulator_version
 
     def __len__(self) -> int:
         return len(self.steps["ee_pose"])
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the cameras, as `Layout.views`."""
+        return views_of(self.steps)
+
+
+def views_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The views that have an image among the names of arrays, as `Layout.views`."""
+    return tuple(sorted(n.removeprefix("image_") for n in names if n.startswith("image_")))
 
 
 def fake_episode(
@@ -131,18 +161,18 @@ def fake_episode(
 
 
 def window_batch_shapes(
-    layout: Layout, batch: int, time: int, channels: int
+    layout: Layout, batch: int, time: int, modality: str
 ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Stage 1 batch: windows of T consecutive frames, name -> (shape, dtype).
 
-    `image` holds both views stacked on channels (RGB: 2 * 3, masks: 2 * 1). `proprio` and
-    `action` are zeros on auxiliary rows, where `is_target` is 0. All transitions of a
+    `image` holds what `modality` says, "rgb" (C = 3) or "mask" (C = 1), of each view. `proprio`
+    and `action` are zeros on auxiliary rows, where `is_target` is 0. All transitions of a
     window are real: a window never crosses the end of its episode. `row` numbers the rows,
     so that a piece of a batch knows which piece it is.
     """
-    side, f32 = layout.image_size, np.dtype(np.float32)
+    f32 = np.dtype(np.float32)
     return {
-        "image": ((batch, time, side, side, channels), np.dtype(np.uint8)),
+        "image": ((batch, time, *layout.image_shape(modality)), np.dtype(np.uint8)),
         "ee_pose": ((batch, time, layout.ee_dim), f32),
         "proprio": ((batch, time, layout.proprio_dim), f32),
         "action": ((batch, time, layout.action_dim), f32),
@@ -152,19 +182,20 @@ def window_batch_shapes(
 
 
 def chunk_batch_shapes(
-    layout: Layout, batch: int, chunk: int, latent: int
+    layout: Layout, batch: int, chunk: int, label_dim: int
 ) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Stage 2 batch: one observation and the K transitions that follow it.
 
-    `latent` and `action` are padded at the episode's end by repeating the last transition;
-    `valid` is 1 on real transitions and 0 on padded ones. `row` numbers the rows.
+    `label` is what the policy predicts of a transition: its latent, or MIP's robot action. `label`
+    and `action` are padded at the episode's end by repeating the last transition; `valid` is 1 on
+    real transitions and 0 on padded ones. `row` numbers the rows.
     """
-    side, f32 = layout.image_size, np.dtype(np.float32)
+    f32 = np.dtype(np.float32)
     return {
-        "image": ((batch, len(VIEWS), side, side, 3), np.dtype(np.uint8)),
+        "image": ((batch, *layout.image_shape("rgb")), np.dtype(np.uint8)),
         "ee_pose": ((batch, layout.ee_dim), f32),
         "proprio": ((batch, layout.proprio_dim), f32),
-        "latent": ((batch, chunk, latent), f32),
+        "label": ((batch, chunk, label_dim), f32),
         "action": ((batch, chunk, layout.action_dim), f32),
         "valid": ((batch, chunk), f32),
         "is_target": ((batch,), f32),

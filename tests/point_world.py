@@ -27,6 +27,10 @@ class PointWorld:
     horizon: int = 22
     control_hz: int = 20
 
+    @property
+    def action_bounds(self):
+        return np.full(8, -1e6, np.float32), np.full(8, 1e6, np.float32)
+
     def reset(self, key):
         start, goal = jax.random.uniform(key, (2, 3), minval=0.2, maxval=0.6)
         return {"position": start, "goal": goal, "held": jnp.int32(0), "success": jnp.bool_(False)}

@@ -20,10 +20,10 @@ LARGE = {
 }  # fmt: skip
 
 
-def window_batch(rows=4, channels=2, layout=LAYOUT, time=3):
-    """A batch as of `inputs.windows`, of random numbers; masks if there are 2 channels."""
-    batch = schema.fake_batch(schema.window_batch_shapes(layout, rows, time, channels))
-    if channels == 2:
+def window_batch(rows=4, modality="mask", layout=LAYOUT, time=3):
+    """A batch as of `inputs.windows`, of random numbers."""
+    batch = schema.fake_batch(schema.window_batch_shapes(layout, rows, time, modality))
+    if modality == "mask":
         batch["image"] %= 2
     mask = batch["is_target"][:, None, None]
     batch |= {

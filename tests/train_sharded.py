@@ -18,7 +18,7 @@ from glam_jax.data.store import Store
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.runtime import hosts, loop, optim
 from glam_jax.sim.env import make_env
-from glam_jax.stages import clone, pretrain
+from glam_jax.stages import clone, inputs, pretrain
 
 STEPS, BATCH, SEED = 20, 16, 5
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -66,8 +66,9 @@ def stage1(made, store, stats):
     run, model = made.pretrain, pretrain.build(made, TARGET)
     rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows)
-    feed = feeds.WindowFeed(store, run.batch, 2, run.target_share, "mask", SEED, True)
-    return loss, feed, pretrain.init_params(model, TARGET, 2, SEED)
+    draw = feeds.Draw(run.batch, run.target_share, SEED, True)
+    feed = feeds.WindowFeed(store, draw, 2, "mask")
+    return loss, feed, pretrain.init_params(model, TARGET, SEED)
 
 
 def stage2(made, store, stats):
@@ -75,10 +76,10 @@ def stage2(made, store, stats):
     run, labels = made.clone, store.transition_actions()[:, :4]
     model = clone.build(made, TARGET, 4)
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = clone.label_statistics(made, labels, stats)
+    stats = inputs.label_statistics(labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows)
-    chunk = made.policy.chunk
-    feed = feeds.ChunkFeed(store, labels, run.batch, chunk, run.target_share, SEED, False)
+    draw = feeds.Draw(run.batch, run.target_share, SEED, False)
+    feed = feeds.ChunkFeed(store, draw, labels, made.policy.chunk)
     return loss, feed, clone.init_params(model, TARGET, SEED)
 
 

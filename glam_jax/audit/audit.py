@@ -21,7 +21,7 @@ from glam_jax.evaluation.replay import replay, summary
 from glam_jax.experiment import borrowed, experiment
 from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
-from glam_jax.schema import VIEWS, Episode, title
+from glam_jax.schema import Episode, title
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.stages.pretrain import WorldModel
 
@@ -141,7 +141,8 @@ def _pictures(
     store = Store(heldout[:1], episodes[:1], (modality,))
     frames = np.linspace(0, len(episodes[0]) - 1, SAMPLES).round().astype(int)
     images = store.arrays[modality][store.starts[1] + frames]
-    seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in VIEWS])
+    views = episodes[0].views
+    seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in views])
     return {
         "Latents of held-out episodes on the target's first two principal components": (
             latent_plots.scatter(folder / "scatter.png", groups, known)
@@ -149,7 +150,9 @@ def _pictures(
         "Distance of latents from those that the action decoder was trained on": (
             latent_plots.distances(folder / "distances.png", groups, known)
         ),
-        f"Frames of {name}: front and overhead camera": plots.strip(folder / "frames.png", seen),
+        f"Frames of {name}: {' and '.join(views)} camera": (
+            plots.strip(folder / "frames.png", seen, len(frames))
+        ),
         f"What the world model sees of them ({modality}), view by view above its reconstruction": (
             plots.reconstructions(
                 folder / "reconstructions.png", images, world_model.reconstruct(images)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from glam_jax.schema import VIEWS, Episode
+from glam_jax.schema import Episode
 
 
 def shuffled(episode: Episode) -> Episode:
@@ -19,7 +19,7 @@ def mirrored(episode: Episode) -> Episode:
     flipped = {
         name: np.ascontiguousarray(episode.steps[name][:, :, ::-1])
         for kind in ("image", "mask")
-        for name in (f"{kind}_{view}" for view in VIEWS)
+        for name in (f"{kind}_{view}" for view in episode.views)
     }
     return dataclasses.replace(episode, steps=episode.steps | flipped)
 

@@ -34,12 +34,12 @@ def _work(task: str, trials: int, horizon: int) -> Work:
     def run():
         found = rollout.rollout(
             env, act, params, seeds,
-            execute=execute, horizon=horizon, batch=batch, bounds=env.action_bounds,
+            execute=execute, horizon=horizon, batch=batch,
         )  # fmt: skip
         return found.actions
 
     scan = rollout.compiled(env, act, execute, -(-horizon // execute))
-    must = cost.count(scan, params, *env.action_bounds, seeds[:batch].astype(np.uint32))
+    must = cost.count(scan, params, seeds[:batch].astype(np.uint32))
     batches = -(-trials // batch)
     must = cost.Cost(must.flops * batches, must.bytes * batches, must.at_least)
     return Work(run, must)

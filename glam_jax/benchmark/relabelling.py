@@ -23,8 +23,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
 def _work(config: ConfigDict) -> Work:
     data, stats = samples.store(config.image_size, training.FRAMES)
     model, modality = pretrain.build(config, data.layout), config.world_model.modality
-    channels = data.arrays[modality].shape[-1]
-    init = functools.partial(pretrain.init_params, model, data.layout, channels, config.seed)
+    init = functools.partial(pretrain.init_params, model, data.layout, config.seed)
     params = samples.params(init)
     world_model = pretrain.WorldModel(model, params, stats)
     batch = next(feeds.transition_batches(data, pretrain.LABEL_BATCH, modality))

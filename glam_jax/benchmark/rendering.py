@@ -1,11 +1,10 @@
-"""Rendering: pictures of both cameras, against resolution, number of worlds and geoms."""
+"""Rendering: pictures of all cameras, against resolution, number of worlds and geoms."""
 
 import functools
 from collections.abc import Iterator
 
 import jax
 
-from glam_jax import schema
 from glam_jax.benchmark import cost, worlds
 from glam_jax.benchmark.case import Case, Sizes, Work
 from glam_jax.sim.env import simulation_options
@@ -21,10 +20,11 @@ def cases(sizes: Sizes) -> Iterator[Case]:
     points += [(first, base, count) for count in sizes.worlds]
     points += [(task, base, fewest) for task in sizes.tasks]
     for task, pixels, count in dict.fromkeys(points):
-        geoms = len(visible_geoms(worlds.env_of(task).mj_model))
+        env = worlds.env_of(task)
+        geoms = len(visible_geoms(env.mj_model))
         name = f"render/{pixels} px/{count} worlds/{geoms} geoms"
         make = functools.partial(work, task, pixels, count)
-        yield Case(name, "image", count * len(schema.VIEWS), make)
+        yield Case(name, "image", count * len(env.layout.views), make)
 
 
 def work(task: str, pixels: int, count: int) -> Work:

@@ -70,7 +70,7 @@ def labels(data: Store, latent: int) -> np.ndarray:
 
 
 def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int, reach: float = 0.3) -> dict:
-    """Statistics of demonstrations that stay near given starts, as of `clone.label_statistics`.
+    """Statistics of demonstrations that stay near given starts, as of `inputs.label_statistics`.
 
     Args:
       postures: (N, S) joints (rad) and openings. ee_poses: (N, E).

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from glam_jax import schema
 from glam_jax.benchmark import data, engines, physics, rendering, samples, training, worlds
 from glam_jax.benchmark.case import Case, Rival, Sizes, Unavailable, Work
 from glam_jax.benchmark.native import NativePictures, NativeWorlds
@@ -117,11 +116,11 @@ def _pictures(sizes: Sizes, rival: str) -> Case:
             ) from error
         work = rendering.work(task, env.layout.image_size, count)
         bar = RENDERING_BAR if rival == "mujoco.Renderer" else None
-        beside = Rival(lambda: theirs.render(qpos, schema.VIEWS), bar)
+        beside = Rival(lambda: theirs.render(qpos, env.layout.views), bar)
         return Work(work.run, warm_up=2, rival=beside)
 
     name = f"side_by_side/render 64 px, {count} worlds/{rival}"
-    return Case(name, "image", count * len(schema.VIEWS), make)
+    return Case(name, "image", count * len(worlds.env_of(task).layout.views), make)
 
 
 def _physics(sizes: Sizes) -> Iterator[Case]:

@@ -12,16 +12,18 @@ from torch import Tensor, nn
 from glam_jax.benchmark.torch_layers import MLP, SmallEncoder, linears, norms
 from glam_jax.models.mip import T_STAR
 from glam_jax.models.vision import SHADES
-from glam_jax.schema import VIEWS, Layout
+from glam_jax.schema import Layout
 
 
 class TwoViewEncoder(nn.Module):
     """`vision.TwoViewEncoder` with its small encoder: (B, V, 3, H, W) -> (B, out)."""
 
-    def __init__(self, side: int, channels: Sequence[int], features: int, hidden: int, out: int):
+    def __init__(
+        self, views: int, side: int, channels: Sequence[int], features: int, hidden: int, out: int
+    ):
         super().__init__()
-        self.view = nn.ModuleList(SmallEncoder(side, channels, features) for _ in VIEWS)
-        self.dense = linears((len(VIEWS) * features, hidden), (hidden, out))
+        self.view = nn.ModuleList(SmallEncoder(side, channels, features) for _ in range(views))
+        self.dense = linears((views * features, hidden), (hidden, out))
         self.norm = nn.ModuleList([*norms(hidden, 1), *norms(out, 1)])
 
     def forward(self, views: Sequence[Tensor]) -> Tensor:
@@ -77,7 +79,7 @@ class MipPolicy(nn.Module):
         super().__init__()
         assert (proprio, encoder, view_size) == ("ee_pose", "conv", 0)
         self.shape = (chunk, label_dim)
-        self.views = len(VIEWS)
+        self.views = len(layout.views)
         self.pixels, self.jitter, self.pose_noise = shift_pixels, colour_jitter, pose_noise
         self.ee_dim, side = layout.ee_dim, layout.image_size
         self.shading = shading / len(SHADES) ** 0.5
@@ -85,7 +87,7 @@ class MipPolicy(nn.Module):
         grids = [jax.image.resize(np.eye(n, dtype=np.float32), (side, n), "cubic") for n in SHADES]
         for n, grid in zip(SHADES, grids, strict=True):
             self.register_buffer(f"grid_{n}", torch.tensor(np.asarray(grid)), persistent=False)
-        self.vision = TwoViewEncoder(side, channels, features, hidden, condition)
+        self.vision = TwoViewEncoder(self.views, side, channels, features, hidden, condition)
         self.network = MipNetwork(chunk, label_dim, condition + layout.ee_dim, layers, width)
         self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList()})
         self.action_decoder["mlp"].append(MLP(label_dim, decoder_layers, width, layout.action_dim))

@@ -16,7 +16,7 @@ from glam_jax.benchmark.torch_world_model import Glam
 from glam_jax.data import feeds
 from glam_jax.models import mip
 from glam_jax.models.glam import Glam as OurGlam
-from glam_jax.stages import clone
+from glam_jax.stages import inputs
 
 Tensors = dict[str, Tensor]
 
@@ -176,18 +176,17 @@ class Clone(Stage):
         labels = samples.labels(data, config.world_model.latent)
         per_frame = np.zeros((len(data.arrays["last"]), labels.shape[1]), np.float32)
         per_frame[data.transition_frames()] = labels
-        self.latent = as_tensors(per_frame)
-        return clone.label_statistics(config, labels, stats)
+        self.labels = as_tensors(per_frame)
+        return inputs.label_statistics(labels, stats)
 
     def gather(self, frames: Tensor) -> Tensors:
         last = self.data["last"][frames, None]
         wanted = frames[:, None] + torch.arange(self.chunk, device=self.device)
         chunk = torch.minimum(wanted, last)
-        image = self.data["rgb"][frames]
         return {
-            "image": image.unflatten(-1, (-1, 3)).movedim(-2, 1),
+            "image": self.data["rgb"][frames],
             "ee_pose": self.data["ee_pose"][frames],
-            "latent": self.latent[chunk],
+            "label": self.labels[chunk],
             "action": self.data["action"][chunk],
             "valid": (wanted <= last).float(),
         }
@@ -198,7 +197,7 @@ class Clone(Stage):
         seen = {
             "image": batch["image"],
             "ee_pose": normalized(batch["ee_pose"], self.stats["ee_pose"]),
-            "label": 2 * (batch["latent"] - low) / (high - low) - 1,
+            "label": 2 * (batch["label"] - low) / (high - low) - 1,
             "action": normalized(batch["action"], self.stats["action"]),
             "valid": batch["valid"],
         }

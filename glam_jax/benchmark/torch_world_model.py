@@ -63,7 +63,7 @@ class Glam(nn.Module):
         assert (alignment, action_loss_on) == ("asymmetric", "action_encoder")
         self.is_mask, self.latent = modality == "mask", latent
         self.rows_per_image = round(1 / reconstruct_share)
-        images = 2 * (1 if self.is_mask else 3)
+        images = len(layout.views) * (1 if self.is_mask else 3)
         side, ee, s, a = layout.image_size, layout.ee_dim, layout.proprio_dim, layout.action_dim
         self.encoder = ConvEncoder(side, images, channels, visual)
         self.decoder = ConvDecoder(side, visual, channels, images)
@@ -93,7 +93,7 @@ class Glam(nn.Module):
         """Unreduced terms (B,) as `models.glam.Glam.loss`; `batch` is one of its batches."""
         image = batch["image"]
         b, t = image.shape[:2]
-        pixels = image.flatten(0, 1).permute(0, 3, 1, 2).float()
+        pixels = image.permute(0, 1, 2, 5, 3, 4).flatten(2, 3).flatten(0, 1).float()
         pixels = pixels if self.is_mask else pixels / 255.0
         y_BxTxY = self.encoder(pixels).view(b, t, -1)
         y, step, ee = y_BxTxY[:, :-1], y_BxTxY.diff(dim=1), batch["ee_pose"][:, :-1]

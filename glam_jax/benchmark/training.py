@@ -15,7 +15,7 @@ from glam_jax.benchmark.case import SCALES, Case, Sizes, Work
 from glam_jax.data import feeds
 from glam_jax.data.store import Store
 from glam_jax.runtime import loop, optim
-from glam_jax.stages import clone, pretrain
+from glam_jax.stages import clone, inputs, pretrain
 from glam_jax.stages import training as stages
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
@@ -60,13 +60,12 @@ def feed_of(
 ) -> feeds.Feed:
     """A stage's batches from made-up data, kept on the device or streamed from the host."""
     data = data or samples.store(config.image_size, FRAMES)[0]
-    run, rest = config[stage], (config[stage].target_share, config.seed, resident)
+    run = config[stage]
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
     if stage == "pretrain":
-        share, *rest = rest
-        modality = config.world_model.modality
-        return feeds.WindowFeed(data, run.batch, run.window, share, modality, *rest)
+        return feeds.WindowFeed(data, draw, run.window, config.world_model.modality)
     labels = samples.labels(data, config.world_model.latent)
-    return feeds.ChunkFeed(data, labels, run.batch, config.policy.chunk, *rest)
+    return feeds.ChunkFeed(data, draw, labels, config.policy.chunk)
 
 
 @dataclasses.dataclass
@@ -122,8 +121,7 @@ def _pretrain(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
     run, model = config.pretrain, pretrain.build(config, data.layout)
     rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
-    channels = data.arrays[config.world_model.modality].shape[-1]
-    init = functools.partial(pretrain.init_params, model, data.layout, channels, config.seed)
+    init = functools.partial(pretrain.init_params, model, data.layout, config.seed)
     return loss, init
 
 
@@ -132,7 +130,7 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
     labels = samples.labels(data, config.world_model.latent)
     run, model = config.clone, clone.build(config, data.layout, labels.shape[1])
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = clone.label_statistics(config, labels, stats)
+    stats = inputs.label_statistics(labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
     return loss, functools.partial(clone.init_params, model, data.layout, config.seed)
 

@@ -27,7 +27,7 @@ from etils import epath
 from tensorflow_datasets.core import shuffle
 
 from glam_jax import files
-from glam_jax.data.spec import Recording, check_episode, check_names
+from glam_jax.data.spec import Recording, check_episode, check_names, with_cameras
 from glam_jax.errors import DataError
 from glam_jax.schema import SCHEMA_VERSION, Episode, Layout
 
@@ -340,7 +340,7 @@ def _open(directory: epath.Path, recording: Recording):
         raise DataError(f"{directory}: half-written or not a dataset of ours, {missing} missing")
     try:
         builder = tfds.builder_from_directory(directory)
-        found = dict(builder.info.metadata)
+        found = with_cameras(dict(builder.info.metadata))
     except Exception as error:  # whatever a damaged description makes TFDS raise
         raise DataError(f"{directory}: the dataset's description is damaged ({error})") from error
     for key, expected in recording.metadata.items():
@@ -367,9 +367,11 @@ def _episode(example: dict, recording: Recording, place: str) -> Episode:
         if flat.size != expected:
             raise DataError(f"{place}, key {name!r}: {flat.size} values, expected {expected}")
         arrays[name] = flat.reshape(len(raw[name]), *shape)
-    texts = {k: metadata[k].decode() for k in ("task", "source", "simulator_version")}
-    episode = Episode(
-        arrays, seed=int(metadata["seed"]), success=bool(metadata["success"]), **texts
-    )
+    task, source, version = (metadata[k].decode() for k in ("task", "source", "simulator_version"))
+    cameras = recording.cameras
+    if version.startswith("recorded, "):  # earlier conversions wrote the cameras behind it
+        version, cameras = version.split(", ", 1)
+    seed, success = int(metadata["seed"]), bool(metadata["success"])
+    episode = Episode(arrays, task, source, seed, success, version, cameras)
     check_episode(episode, recording, place)
     return episode

@@ -18,50 +18,46 @@ starts none (SPEC section 1).
 """
 
 import copy
+import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glam_jax.data.store import MODALITIES, Store
-from glam_jax.schema import VIEWS
+from glam_jax.data.store import Store
+from glam_jax.schema import MODALITIES
 
 # --- What a batch is --------------------------------------------------------------------
 
-# The host's and the device's version of each gather are one function: `take(array, index)`
-# and `xp` are numpy's or JAX's.
+# The host's and the device's version of each gather are one function, of numpy's or JAX's arrays.
 
 
-def _host_take(array, index):
+def _take(array, index):
+    # "clip" does not change valid indices, and is ten times faster on CPU than the default.
+    if isinstance(array, jax.Array):
+        return array.at[index].get(mode="clip")
     return array.take(index, axis=0)
 
 
-def _device_take(array, index):
-    # "clip" does not change valid indices, and is ten times faster on CPU than the default.
-    return array.at[index].get(mode="clip")
+def _windows(arrays: dict, frames_B, time: int, modality: str) -> dict:
+    frames_BT = frames_B[:, None] + np.arange(time, dtype=np.int32)
+    batch = {name: _take(arrays[name], frames_BT) for name in ("ee_pose", "proprio", "action")}
+    return {"image": _take(arrays[modality], frames_BT)} | batch
 
 
-def _windows(arrays: dict, frames_B, time: int, modality: str, xp, take) -> dict:
-    frames_BT = frames_B[:, None] + xp.arange(time, dtype=np.int32)
-    batch = {name: take(arrays[name], frames_BT) for name in ("ee_pose", "proprio", "action")}
-    return {"image": take(arrays[modality], frames_BT)} | batch
-
-
-def _chunks(arrays: dict, frames_B, chunk: int, xp, take) -> dict:
-    last_B1 = take(arrays["last"], frames_B)[:, None]
-    frames_BK = frames_B[:, None] + xp.arange(chunk, dtype=np.int32)
-    clipped_BK = xp.minimum(frames_BK, last_B1)
-    image_BHWC = take(arrays["rgb"], frames_B)
-    views = image_BHWC.reshape(*image_BHWC.shape[:-1], len(VIEWS), 3)
-    return {
-        "image": xp.moveaxis(views, -2, 1),
-        "ee_pose": take(arrays["ee_pose"], frames_B),
-        "proprio": take(arrays["proprio"], frames_B),
-        "latent": take(arrays["latent"], clipped_BK),
-        "action": take(arrays["action"], clipped_BK),
-        "valid": (frames_BK <= last_B1).astype(np.float32),
-    }
+def _chunks(arrays: dict, frames_B, chunk: int) -> dict:
+    last_B1 = _take(arrays["last"], frames_B)[:, None]
+    frames_BK = frames_B[:, None] + np.arange(chunk, dtype=np.int32)
+    held_BK = frames_BK.clip(None, last_B1)
+    seen = {"image": "rgb", "ee_pose": "ee_pose", "proprio": "proprio"}
+    batch = {name: _take(arrays[stored], frames_B) for name, stored in seen.items()}
+    names = [name for name in ("label", "action") if name in arrays]
+    batch |= {name: _take(arrays[name], held_BK) for name in names}
+    return batch | {"valid": (frames_BK <= last_B1).astype(np.float32)}
 
 
 def target_rows(batch: int, target_share: float) -> np.ndarray:
@@ -81,34 +77,54 @@ def target_rows(batch: int, target_share: float) -> np.ndarray:
 # --- Feeds ------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How the rows of batches are drawn, and where the data are.
+
+    Attributes:
+      batch: B.
+      target_share: fraction of rows from the target source; 1.0 needs no auxiliary episodes.
+      seed: of the drawing.
+      resident: keep the arrays on the device (see `window_bytes` and `chunk_bytes`).
+    """
+
+    batch: int
+    target_share: float
+    seed: int
+    resident: bool
+
+
 class Feed:
-    """Batches of B = `batch` rows drawn from a store; use `WindowFeed` or `ChunkFeed`.
+    """Batches drawn from a store as `draw` says; use `WindowFeed` or `ChunkFeed`.
 
     `by_row` is a prefix tree of what `fetch` gives, True on what has one entry a row.
+
+    Args:
+      names: arrays of the store that are read. extra: further ones, one row a frame.
+      gather: (arrays, first frames (B,)) -> batch. following: frames after the first that it
+        reads at least.
     """
 
     def __init__(
         self,
         store: Store,
-        extra: dict[str, np.ndarray],
+        draw: Draw,
         names: Sequence[str],
-        gather: Callable,
+        gather: Callable[[dict, Any], dict],
         following: int,
-        batch: int,
-        target_share: float,
-        seed: int,
-        resident: bool,
+        extra: dict[str, np.ndarray] | None = None,
     ):
-        self._seed, self.resident, self._gather, self.batch = seed, resident, gather, batch
-        self.by_row = {"data": False, "candidates": False, "row": True} if resident else True
-        self._is_target = target_rows(batch, target_share)
-        row_B = np.arange(batch, dtype=np.int32)
+        self.batch, self.resident = draw.batch, draw.resident
+        self._seed, self._gather, extra = draw.seed, gather, extra or {}
+        self.by_row = {"data": False, "candidates": False, "row": True} if draw.resident else True
+        self._is_target = target_rows(draw.batch, draw.target_share)
+        row_B = np.arange(draw.batch, dtype=np.int32)
         candidates = {
-            kind: _candidates(store, following, kind, target_share)
+            kind: _candidates(store, following, kind, draw.target_share)
             for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target))
             if rows.any()
         }
-        if resident:
+        if draw.resident:
             data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
             self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
         else:
@@ -149,7 +165,7 @@ class Feed:
             return self._fetched
         step = jax.device_put(np.int32(step), self._host)
         frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
-        batch = self._gather(self._data, frames, np, _host_take)
+        batch = self._gather(self._data, frames)
         is_target = self._is_target[self._row_B].astype(np.float32)
         return batch | {"is_target": is_target, "row": self._row_B}
 
@@ -158,9 +174,9 @@ class Feed:
         if not self.resident:
             return fetched
         row_B = fetched["row"]
-        frames = _device_take(self._draw(fetched["candidates"], step), row_B)
-        batch = self._gather(fetched["data"], frames, jnp, _device_take)
-        is_target = _device_take(jnp.asarray(self._is_target, jnp.float32), row_B)
+        frames = _take(self._draw(fetched["candidates"], step), row_B)
+        batch = self._gather(fetched["data"], frames)
+        is_target = _take(jnp.asarray(self._is_target, jnp.float32), row_B)
         return batch | {"is_target": is_target, "row": row_B}
 
 
@@ -194,22 +210,17 @@ class WindowFeed(Feed):
 
     Args:
       store: the data.
-      batch, time: B rows of T consecutive frames of one episode, T >= 2.
-      target_share: fraction of rows from the target source; 1.0 needs no auxiliary episodes.
-      modality: what `image` holds, "rgb" (6 channels) or "mask" (2 channels of 0 and 1).
-      seed: seed of the drawing.
-      resident: keep the arrays on the device (see `window_bytes`).
+      draw: how B rows are drawn.
+      time: T >= 2 consecutive frames of one episode in a row.
+      modality: what `image` holds, "rgb" (V, H, W, 3) or "mask" (V, H, W, 1) of 0 and 1.
 
     Raises:
       ValueError: for an episode shorter than T, a share without episodes, an unknown modality.
     """
 
-    def __init__(self, store, batch, time, target_share, modality, seed, resident):
-        def gather(arrays, frames, xp, take):
-            return _windows(arrays, frames, time, modality, xp, take)
-
-        names = _window_names(modality)
-        super().__init__(store, {}, names, gather, time - 1, batch, target_share, seed, resident)
+    def __init__(self, store: Store, draw: Draw, time: int, modality: str):
+        gather = functools.partial(_windows, time=time, modality=modality)
+        super().__init__(store, draw, _window_names(modality), gather, time - 1)
 
 
 class ChunkFeed(Feed):
@@ -220,21 +231,20 @@ class ChunkFeed(Feed):
 
     Args:
       store: the data; needs "rgb".
-      latents: (n, Z) float32, one per transition in the order of `Store.transition_frames`.
-      batch, chunk: B rows of K transitions, padded at the episode's end.
-      target_share, seed, resident: as for `WindowFeed`.
+      draw: how B rows are drawn.
+      labels: (n, D) float32, what is predicted of each transition, in the order of
+        `Store.transition_frames`.
+      chunk: K transitions in a row, padded at the episode's end.
 
     Raises:
-      ValueError: if the number of latents is not that of transitions; for a share without
+      ValueError: if the number of labels is not that of transitions; for a share without
         episodes.
     """
 
-    def __init__(self, store, latents, batch, chunk, target_share, seed, resident):
-        def gather(arrays, frames, xp, take):
-            return _chunks(arrays, frames, chunk, xp, take)
-
-        extra = {"latent": _per_frame(store, latents)}
-        super().__init__(store, extra, _CHUNK_NAMES, gather, 1, batch, target_share, seed, resident)
+    def __init__(self, store: Store, draw: Draw, labels: np.ndarray, chunk: int):
+        gather = functools.partial(_chunks, chunk=chunk)
+        extra = {"label": _per_frame(store, labels)}
+        super().__init__(store, draw, _CHUNK_NAMES, gather, 1, extra)
 
 
 _CHUNK_NAMES = ("rgb", "ee_pose", "proprio", "action", "last")
@@ -242,18 +252,17 @@ _CHUNK_NAMES = ("rgb", "ee_pose", "proprio", "action", "last")
 
 def _window_names(modality: str) -> tuple[str, ...]:
     if modality not in MODALITIES:
-        raise ValueError(f"unknown modality {modality!r}, known: {MODALITIES}")
+        raise ValueError(f"unknown modality {modality!r}, known: {list(MODALITIES)}")
     return (modality, "ee_pose", "proprio", "action")
 
 
-def _per_frame(store: Store, latents: np.ndarray) -> np.ndarray:
+def _per_frame(store: Store, labels: np.ndarray) -> np.ndarray:
+    chex.assert_rank(labels, 2)
     frames = store.transition_frames()
-    if len(latents) != len(frames):
-        raise ValueError(
-            f"found {len(latents)} latents, expected {len(frames)}, one per transition"
-        )
-    per_frame = np.zeros((len(store.arrays["last"]), latents.shape[1]), np.float32)
-    per_frame[frames] = latents
+    if len(labels) != len(frames):
+        raise ValueError(f"found {len(labels)} labels, expected {len(frames)}, one per transition")
+    per_frame = np.zeros((len(store.arrays["last"]), labels.shape[1]), np.float32)
+    per_frame[frames] = labels
     return per_frame
 
 
@@ -263,7 +272,7 @@ def window_bytes(store: Store, modality: str) -> int:
 
 
 def chunk_bytes(store: Store) -> int:
-    """Device bytes of a resident `ChunkFeed`, latents excepted."""
+    """Device bytes of a resident `ChunkFeed`, labels excepted."""
     return store.nbytes(_CHUNK_NAMES)
 
 
@@ -277,29 +286,24 @@ def transition_batches(store: Store, batch: int, modality: str) -> Iterator[dict
     the rows that pad the last batch by repeating the last transition. Relabelling keeps the
     rows with `real` and so gets latents in the order that `ChunkFeed` takes.
     """
-    arrays = {name: store.arrays[name] for name in _window_names(modality)}
-
-    def gather(frames):
-        return _windows(arrays, frames, 2, modality, np, _host_take)
-
-    return _in_order(store, batch, gather)
+    gather = functools.partial(_windows, time=2, modality=modality)
+    return _in_order(store, batch, _window_names(modality), gather)
 
 
-def chunk_batches(
-    store: Store, latents: np.ndarray, batch: int, chunk: int
+def chunk_batches(store: Store, batch: int, chunk: int) -> Iterator[dict[str, np.ndarray]]:
+    """All observations with the K actions after them in order, and `real` (B,): batches as of
+    `ChunkFeed`, without labels."""
+    return _in_order(store, batch, _CHUNK_NAMES, functools.partial(_chunks, chunk=chunk))
+
+
+def _in_order(
+    store: Store, batch: int, names: Sequence[str], gather: Callable
 ) -> Iterator[dict[str, np.ndarray]]:
-    """All observations with their chunks in order, as of `ChunkFeed`, and `real` (B,)."""
-    arrays = {name: store.arrays[name] for name in _CHUNK_NAMES}
-    arrays["latent"] = _per_frame(store, latents)
-    return _in_order(store, batch, lambda frames: _chunks(arrays, frames, chunk, np, _host_take))
-
-
-def _in_order(store: Store, batch: int, gather: Callable) -> Iterator[dict[str, np.ndarray]]:
-    frames = store.transition_frames()
+    arrays, frames = {name: store.arrays[name] for name in names}, store.transition_frames()
     first_auxiliary = store.starts[store.targets] if store.targets < len(store.starts) else None
     for at in range(0, len(frames), batch):
         rows = frames[np.minimum(np.arange(at, at + batch), len(frames) - 1)]
         is_target = np.ones(batch, bool) if first_auxiliary is None else rows < first_auxiliary
         real = np.arange(at, at + batch) < len(frames)
         flags = {"is_target": is_target.astype(np.float32), "real": real.astype(np.float32)}
-        yield gather(rows) | flags
+        yield gather(arrays, rows) | flags

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,12 +18,14 @@ class Recording:
     """What one dataset holds: a task, a source and the layout of their arrays.
 
     `about` is more that is stored with the dataset: plain values, as JSON would give them back.
+    `cameras` names where the cameras stood; "" in simulation, whose version says it.
     """
 
     task: str
     source: str
     layout: Layout
     about: dict = dataclasses.field(default_factory=dict, compare=False)
+    cameras: str = ""
 
     @property
     def name(self) -> str:
@@ -32,13 +35,20 @@ class Recording:
     @property
     def metadata(self) -> dict:
         """What is stored once per dataset, and compared first when it is read."""
+        cameras = {"cameras": self.cameras} if self.cameras else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "task": self.task,
             "source": self.source,
             "image_size": self.layout.image_size,
             "arms": self.layout.arms,
-        } | self.about
+        } | (cameras | self.about)
+
+
+def with_cameras(found: dict) -> dict:
+    """Stored metadata with `cameras`, which earlier conversions said in their key map alone."""
+    known = found.get("made_from", {}).get("cameras")
+    return {"cameras": known, **found} if known else found
 
 
 def describe(directory: epath.PathLike) -> Recording:
@@ -49,16 +59,18 @@ def describe(directory: epath.PathLike) -> Recording:
     """
     directory = files.path(directory)
     try:
-        found = files.read_json(directory / "metadata.json")
-        names = files.read_json(directory / "features.json")
+        found = with_cameras(files.read_json(directory / "metadata.json"))
+        names = json.dumps(files.read_json(directory / "features.json"))
         layout = Layout(
             found["arms"],
             found["image_size"],
-            has_actions='"action"' in json.dumps(names),
+            has_actions='"action":' in names,
+            views=tuple(re.findall(r'"image_(\w+)":', names)),
             **{key: found[key] for key in ("arm_proprio", "arm_action") if key in found},
         )
+        cameras = found.pop("cameras", "")
         about = {k: v for k, v in found.items() if k not in Recording("", "", layout).metadata}
-        return Recording(found["task"], found["source"], layout, about)
+        return Recording(found["task"], found["source"], layout, about, cameras)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"{directory}: no dataset of this project ({type(error).__name__}: {error}); a foreign "
@@ -97,7 +109,7 @@ def check_together(episodes: Sequence[Episode]) -> None:
     """Raises DataError where an episode does not go with the first.
 
     Sources can be learned from together only if they do the same task with as many hands, before
-    cameras that stand in the same places, which the simulator's version stands for.
+    the same cameras, which stand in the same places, in the same version of the simulator if any.
     """
     first = _kind(episodes[0])
     for episode in episodes:
@@ -113,7 +125,9 @@ def _kind(episode: Episode) -> dict:
     return {
         "task": episode.task,
         "number of arms": episode.steps["ee_pose"].shape[-1] // EE_DIM,
+        "views": episode.views,
         "simulator_version": episode.simulator_version,
+        "cameras": episode.cameras,
     }
 
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from glam_jax.data import spill
 from glam_jax.data.spec import check_together
-from glam_jax.schema import EE_DIM, TARGET_ONLY, VIEWS, Episode, Layout
+from glam_jax.schema import EE_DIM, MODALITIES, TARGET_ONLY, Episode, Layout
 
-MODALITIES = ("rgb", "mask")
 _STORED_AS = {"rgb": "image", "mask": "mask"}
 
 
@@ -22,10 +21,10 @@ class Store:
 
     Attributes:
       layout: layout of the target source.
-      arrays: `rgb` (N, H, W, 2 * 3) and `mask` (N, H, W, 2), uint8, both views stacked on
-        channels, in memory or in a file; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A),
-        float32, the last two zero on auxiliary frames; `last` (N,), int32: the frame at which
-        the last transition of the frame's episode starts.
+      arrays: `rgb` (N, V, H, W, 3) and `mask` (N, V, H, W, 1), uint8, views as in `layout.views`,
+        in memory or in a file; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A), float32, the
+        last two zero on auxiliary frames; `last` (N,), int32: the frame at which the last
+        transition of the frame's episode starts.
       starts, lengths: (M,) first frame and number of frames of each episode.
       targets: number of target episodes; they come first.
       weights: (M,) how likely a window of each episode is drawn, relative to the others of its
@@ -36,7 +35,7 @@ class Store:
         self,
         target: Iterable[Episode],
         auxiliary: Iterable[Episode] = (),
-        modalities: Sequence[str] = MODALITIES,
+        modalities: Sequence[str] = tuple(MODALITIES),
         weights: Sequence[float] | None = None,
         memory_bytes: int | None = None,
     ):
@@ -47,13 +46,13 @@ class Store:
             and not in memory, in which then one episode is at a time; None: never.
 
         Raises:
-          DataError: for episodes of different tasks or numbers of arms.
+          DataError: for episodes that do not go together, see `spec.check_together`.
           ValueError: without target episodes, for an unknown modality, or for arrays whose
             shape is not that of the first episode.
           OSError: no room for the file.
         """
         if unknown := set(modalities) - set(MODALITIES):
-            raise ValueError(f"unknown modalities {sorted(unknown)}, known: {MODALITIES}")
+            raise ValueError(f"unknown modalities {sorted(unknown)}, known: {list(MODALITIES)}")
         target = iter(target)
         if (first := next(target, None)) is None:
             raise ValueError("a store needs target episodes, found none")
@@ -89,7 +88,8 @@ class Store:
 
         for name, column in growing.items():
             if name in _STORED_AS:
-                column.add(_stacked([steps(f"{_STORED_AS[name]}_{view}") for view in VIEWS]))
+                views = [steps(f"{_STORED_AS[name]}_{view}") for view in self.layout.views]
+                column.add(np.stack(views, axis=1))
             elif name in known:
                 column.add(steps(name))
             else:
@@ -114,11 +114,11 @@ class Store:
         return (np.cumsum(each) / each.sum()).astype(np.float32)
 
     def transition_frames(self) -> np.ndarray:
-        """Frames (n,) at which transitions start, in order: the order of latents."""
+        """Frames (n,) at which transitions start, in order: the order of labels."""
         return np.concatenate([self.starts_of(1, True), self.starts_of(1, False)])
 
     def transition_actions(self) -> np.ndarray:
-        """Actions (n, A) of all transitions in order; MIP's labels in place of latents."""
+        """Actions (n, A) of all transitions in order: MIP's labels."""
         return self.arrays["action"][self.transition_frames()]
 
     def nbytes(self, names: Sequence[str]) -> int:
@@ -139,28 +139,16 @@ class Store:
 def _layout_of(episode: Episode) -> Layout:
     """The layout of a target source, as one of its episodes has it."""
     steps = episode.steps
-    size, arms = steps["image_front"].shape[1], steps["ee_pose"].shape[1] // EE_DIM
+    arms, views = steps["ee_pose"].shape[1] // EE_DIM, episode.views
+    size = steps[f"image_{views[0]}"].shape[1]
     widths = {f"arm_{name}": steps[name].shape[1] // arms for name in TARGET_ONLY}
-    return Layout(arms=arms, image_size=size, has_actions=True, **widths)
+    return Layout(arms=arms, image_size=size, has_actions=True, views=views, **widths)
 
 
 def _columns(layout: Layout, modalities: Sequence[str], memory_bytes: int | None) -> dict:
     """Name -> `spill.Growing`, of all arrays that hold what episodes hold."""
     arrays = layout.step_arrays()
-    made = {}
-    for modality in modalities:
-        (*sides, channels), dtype = arrays[f"{_STORED_AS[modality]}_{VIEWS[0]}"]
-        made[modality] = spill.Growing((*sides, channels * len(VIEWS)), dtype, memory_bytes)
-    for name in ("ee_pose", *TARGET_ONLY):
-        made[name] = spill.Growing(*arrays[name])
-    return made
-
-
-def _stacked(views: list[np.ndarray]) -> np.ndarray:
-    """Views (T, H, W, C) joined on channels."""
-    channels = views[0].shape[-1]
-    joined = np.empty((*views[0].shape[:-1], channels * len(views)), views[0].dtype)
-    for v, view in enumerate(views):
-        for c in range(channels):  # several times faster than all channels at once
-            joined[..., v * channels + c] = view[..., c]
-    return joined
+    made = {
+        name: spill.Growing(layout.image_shape(name), np.uint8, memory_bytes) for name in modalities
+    }
+    return made | {name: spill.Growing(*arrays[name]) for name in ("ee_pose", *TARGET_ONLY)}

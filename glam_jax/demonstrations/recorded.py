@@ -50,7 +50,8 @@ class RecordedSource(Source):
         """What all sources of the run are converted to."""
         own = self.config.own
         widths = {"arm_proprio": own.arm_proprio, "arm_action": own.arm_action}
-        layout = Layout(own.arms, self.config.image_size, has_actions=True, **widths)
+        views = tuple(self.keys.views)
+        layout = Layout(own.arms, self.config.image_size, has_actions=True, views=views, **widths)
         return Aim(layout, own.rate_hz, own.action_kind)
 
     @property

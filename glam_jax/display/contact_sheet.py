@@ -7,7 +7,7 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax.display import charts
-from glam_jax.schema import VIEWS, Episode, title
+from glam_jax.schema import Episode, title
 
 _OUTLINE = (255, 0, 255)
 _FRAMES = 10
@@ -21,7 +21,7 @@ def save(episodes: Sequence[Episode], path: epath.PathLike) -> None:
 
 def sheet(episodes: Sequence[Episode]) -> Figure:
     """One row per episode and view, `_FRAMES` frames evenly over time."""
-    rows = [(episode, view) for episode in episodes for view in VIEWS]
+    rows = [(episode, view) for episode in episodes for view in episode.views]
     figure = Figure(figsize=(1.5 * _FRAMES, 1.75 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for axis, (episode, view) in zip(axes, rows, strict=True):

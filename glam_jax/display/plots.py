@@ -6,7 +6,6 @@ import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
 
-from glam_jax import schema
 from glam_jax.display import canvas, charts
 
 
@@ -56,47 +55,39 @@ def reconstructions(
 
     Args:
       path: where to write.
-      images: (N, H, W, C) with V views stacked on channels, C = 3 V (RGB) or V (masks): RGB
-        is uint8 or in [0, 1], a mask is 0 or 1.
+      images: (N, V, H, W, C), C = 3 (RGB) or 1 (masks): RGB is uint8 or in [0, 1], a mask is 0
+        or 1.
       decoded: the same shape, in [0, 1].
       size: side of one picture in pixels.
 
     Raises:
-      ValueError: if the shapes differ, or C fits neither RGB nor masks of the schema's views.
+      ValueError: if the shapes differ, or are not as above.
     """
     images, decoded = np.asarray(images), np.asarray(decoded)
-    if images.shape != decoded.shape or images.ndim != 4 or not len(images):
+    whole = images.ndim == 5 and len(images) and images.shape[-1] in (1, 3)
+    if images.shape != decoded.shape or not whole:
         raise ValueError(
             f"{path}: images {images.shape} and decoded {decoded.shape}; "
-            "expected both (at least 1, H, W, C)"
+            "expected both (at least 1, V, H, W, 3 or 1)"
         )
-    rows = [view for pair in zip(_views(images), _views(decoded), strict=True) for view in pair]
+    rows = [row for pair in zip(_rgb(images), _rgb(decoded), strict=True) for row in pair]
     pictures = np.stack([canvas.enlarge(picture, size) for row in rows for picture in row])
     return canvas.save_png(path, canvas.tile(pictures, columns=len(images)))
 
 
-def strip(path: epath.PathLike, images: np.ndarray, size: int = 96) -> epath.Path:
-    """Writes a PNG of RGB frames (V * N, H, W, 3) uint8: N in a row, one row for each of V views.
+def strip(path: epath.PathLike, images: np.ndarray, columns: int, size: int = 96) -> epath.Path:
+    """Writes a PNG of RGB frames (V * N, H, W, 3) uint8: N columns, one row for each of V views.
 
     Raises:
       ValueError: see `canvas.tile`.
     """
     pictures = np.stack([canvas.enlarge(image, size) for image in images])
-    return canvas.save_png(path, canvas.tile(pictures, len(images) // len(schema.VIEWS)))
+    return canvas.save_png(path, canvas.tile(pictures, columns))
 
 
-def _views(images: np.ndarray) -> list[np.ndarray]:
-    """Stacked channels -> one uint8 RGB array (N, H, W, 3) for each view."""
-    views = len(schema.VIEWS)
-    if images.shape[-1] not in (views, 3 * views):
-        raise ValueError(
-            f"reconstructions: {images.shape[-1]} channels; expected {3 * views} (RGB) or "
-            f"{views} (masks) for the views {', '.join(schema.VIEWS)}"
-        )
-    is_mask = images.shape[-1] == views
+def _rgb(images: np.ndarray) -> np.ndarray:
+    """(N, V, H, W, C) -> uint8 RGB (V, N, H, W, 3)."""
+    is_mask = images.shape[-1] == 1
     if images.dtype != np.uint8 or is_mask:
         images = np.clip(images.astype(np.float32) * 255.0, 0, 255).round().astype(np.uint8)
-    return [
-        np.repeat(view, 3, axis=-1) if is_mask else view
-        for view in np.split(images, views, axis=-1)
-    ]
+    return np.broadcast_to(images, (*images.shape[:-1], 3)).swapaxes(0, 1)

@@ -32,8 +32,9 @@ class Rollout:
       success: (N,) bool, the task's condition was met within T steps.
       steps: (N,) int, control steps until success; T where there was none.
       ee_position: (N, T, 3 * arms) end-effector positions in m.
-      actions: (N, T, A) commands as executed, physical units.
-      clipped: (N,) fraction of the action entries that had to be clipped to the bounds.
+      actions: (N, T, A) commands as the policy gave them, physical units.
+      clipped: (N,) fraction of the action entries outside of the robot's bounds, at which its
+        actuators stop.
       sight: what pictures of the first F worlds follow from, arrays (F, T, ...), from which
         `video` renders; F is what `film` asked for.
     """
@@ -69,7 +70,6 @@ def rollout(
     execute: int,
     horizon: int | None = None,
     batch: int | None = None,
-    bounds: tuple[np.ndarray, np.ndarray] | None = None,
     film: int = 0,
     progress: Callable[[int], Any] | None = None,
 ) -> Rollout:
@@ -93,7 +93,6 @@ def rollout(
       execute: actions of a chunk carried out at each decision, 1 to K.
       horizon: control steps T; the env's own if None.
       batch: worlds that each of this host's devices simulates at a time; None shares all out.
-      bounds: lowest and highest action, each (A,); None leaves the policy's actions alone.
       film: keep what pictures of this many worlds follow from, for a video.
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 
@@ -105,12 +104,9 @@ def rollout(
     for name, value in (("execute", execute), ("horizon", horizon)):
         if value < 1:
             raise ValueError(f"rollout: {name} is {value}; expected at least 1")
-    actions = env.action_dim
-    low, high = (-np.inf, np.inf) if bounds is None else bounds
-    low, high = (np.broadcast_to(np.float32(edge), (actions,)) for edge in (low, high))
     return run_batches(
         compiled(env, policy, execute, -(-horizon // execute)),
-        (params, low, high),
+        (params,),
         (checked_seeds(seeds),),
         horizon=horizon,
         batch=batch,
@@ -123,7 +119,7 @@ def observe(env: Env, state: Any) -> dict[str, jax.Array]:
     """What a policy sees of one world: image (V, H, W, 3), ee_pose (E,), proprio (S,)."""
     images = env.render(env.sight(state))
     observation = {
-        "image": jnp.stack([images[f"image_{view}"] for view in schema.VIEWS]),
+        "image": jnp.stack([images[f"image_{view}"] for view in env.layout.views]),
         "ee_pose": env.ee_pose(state),
     }
     if env.layout.has_actions:
@@ -238,10 +234,11 @@ def _summary(seeds: np.ndarray, record: dict) -> Rollout:
 
 @functools.lru_cache(maxsize=8)
 def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable[..., dict]:
-    """The jitted scan over decisions: (params, low, high, seeds (B,)) -> record (B, T, ...)."""
+    """The jitted scan over decisions: (params, seeds (B,)) -> record (B, T, ...)."""
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    low_A, high_A = env.action_bounds
 
-    def run(params: Any, low_A: jax.Array, high_A: jax.Array, seeds_B: jax.Array) -> dict:
+    def run(params: Any, seeds_B: jax.Array) -> dict:
         keys = jax.vmap(jax.random.key)(seeds_B)
         policy_keys = fold(keys, POLICY_STREAM)
 
@@ -249,10 +246,9 @@ def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable
             observation = jax.vmap(functools.partial(observe, env))(state)
             chunk = policy(params, observation, fold(policy_keys, decision))
             _check_chunk(chunk.shape, (len(seeds_B), execute, env.action_dim))
-            wanted = chunk[:, :execute].astype(jnp.float32)
-            actions = jnp.clip(wanted, low_A, high_A)
+            actions = chunk[:, :execute].astype(jnp.float32)
             state, record = jax.vmap(functools.partial(execute_actions, env))(state, actions)
-            return state, {**record, "clipped": jnp.abs(actions - wanted) > 0}
+            return state, {**record, "clipped": (actions < low_A) | (actions > high_A)}
 
         _, records = jax.lax.scan(decide, jax.vmap(env.reset)(keys), jnp.arange(decisions))
         return jax.tree.map(_join_decisions, records)

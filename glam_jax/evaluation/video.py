@@ -217,7 +217,7 @@ def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]
 
 def _source_frame(episode: schema.Episode, step: int, size: int) -> np.ndarray:
     """One step of a recorded episode with its caption, both views side by side."""
-    views = [episode.steps[f"image_{view}"][step] for view in schema.VIEWS]
+    views = [episode.steps[f"image_{view}"][step] for view in episode.views]
     image = np.hstack([canvas.enlarge(view, size) for view in views])
     text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
     return canvas.caption(canvas.outline(image, canvas.GREY), text)
@@ -229,6 +229,6 @@ def _renderer(env: Env):
 
     def render(sight):
         images = env.render(sight)
-        return jnp.concatenate([images[f"image_{view}"] for view in schema.VIEWS], axis=1)
+        return jnp.concatenate([images[f"image_{view}"] for view in env.layout.views], axis=1)
 
     return jax.jit(jax.vmap(render), compiler_options=simulation_options())

@@ -20,7 +20,7 @@ from glam_jax.experiment.workdir import STAGE1, Workdir
 from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
-from glam_jax.stages import clone, pretrain, relabel
+from glam_jax.stages import clone, inputs, pretrain, relabel
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -47,7 +47,6 @@ def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rol
             seeds,
             execute=config.evaluate.execute,
             batch=config.evaluate.batch,
-            bounds=env.action_bounds,
             film=film,
             progress=bar.update,
         )
@@ -173,7 +172,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
             _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy
-    stats = clone.label_statistics(config, labels, stats)
+    stats = inputs.label_statistics(labels, stats)
     with workdir.timed("clone"):
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)

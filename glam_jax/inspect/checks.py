@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from glam_jax.schema import EE_DIM, VIEWS, Episode
+from glam_jax.schema import EE_DIM, Episode
 
 # How far a stored rotation's axes may be from orthonormal.
 ROTATION_TOLERANCE = 0.02
@@ -49,7 +49,7 @@ def warnings(episode: Episode, rate_hz: float | None) -> list[str]:
             found.append(
                 f"step {step}: gap, arm {arm} is {moved[step] * 100:.0f} cm further a step later"
             )
-    for view in VIEWS:
+    for view in episode.views:
         images = episode.steps[f"image_{view}"]
         if images.any() and (step := _stuck(images, episode)) is not None:
             found.append(f"step {step}: the {view} image stands still while the hand moves")

@@ -9,7 +9,7 @@ from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, describe
 from glam_jax.errors import DataError
 from glam_jax.inspect import checks
-from glam_jax.schema import EE_DIM, SIMULATED, VIEWS, Episode, title
+from glam_jax.schema import EE_DIM, SIMULATED, Episode, title
 
 VECTORS = ("ee_pose", "proprio", "action")
 # Mean distance between what actions ask for and what follows, in units of how far the state
@@ -95,7 +95,7 @@ def survey(folder: epath.Path) -> Survey:
             made.lengths[split].append(len(episode))
             for name in set(VECTORS) & set(episode.steps):
                 rows[name].append(episode.steps[name])
-            for view in VIEWS:
+            for view in episode.views:
                 mean = episode.steps[f"image_{view}"].mean(axis=0)
                 sums[view] = sums.get(view, 0) + mean
             if "action" in episode.steps:
@@ -123,7 +123,7 @@ def _note(made: Survey, episode: Episode, place: str) -> None:
     made.errors += [f"{place}, {text}" for text in checks.errors(episode)]
     made.warnings += [f"{place}, {text}" for text in checks.warnings(episode, made.rate_hz)]
     made.failures += not episode.success
-    made.cameras.add(episode.simulator_version)
+    made.cameras.add(episode.cameras)
     made.paths += [pose[:, :3] for pose in checks.arms(episode)]
     if len(made.shown) < _SHOWN:
         made.shown.append(episode)

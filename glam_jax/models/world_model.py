@@ -9,16 +9,17 @@ import abc
 from collections.abc import Sequence
 from typing import ClassVar
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax import schema
 from glam_jax.models import draws
 from glam_jax.models.layers import ConvDecoder, ConvEncoder, in_chunks
 from glam_jax.models.losses import put_back
 from glam_jax.models.modules import ActionDecoder, ForwardModel
 
-MODALITIES = ("rgb", "mask")
 # Images in a chunk of the encoder's; see `layers.in_chunks`.
 ENCODED_AT_ONCE = 32
 
@@ -32,7 +33,7 @@ class LatentActionModel(nn.Module, kw_only=True):
 
     Attributes:
       modality: "rgb" or "mask"; what the images hold and how they are reconstructed.
-      latent: d. visual: Y. Others as in SPEC section 2.
+      views: V. latent: d. visual: Y. Others as in SPEC section 2.
       reconstruct_share: share of the rows whose image term is computed, on one frame of the
         window, both drawn at random: an unbiased estimate of the mean over all frames at a
         fraction of the cost. 1 / n with n whole: one row is drawn of every n.
@@ -52,15 +53,16 @@ class LatentActionModel(nn.Module, kw_only=True):
     posterior_blocks: int
     forward_blocks: int
     reconstruct_share: float = 1.0
+    views: int = len(schema.VIEWS)
 
     def setup(self):
-        check_choice("modality", self.modality, MODALITIES)
+        check_choice("modality", self.modality, schema.MODALITIES)
         if not 0 < self.reconstruct_share <= 1 or (1 / self.reconstruct_share) % 1:
             raise ValueError(
                 f"reconstruct_share is {self.reconstruct_share}; expected one over a whole "
                 "number, such as 0.25"
             )
-        image_channels = 2 * (3 if self.modality == "rgb" else 1)
+        image_channels = self.views * schema.MODALITIES[self.modality]
         self.encoder = ConvEncoder(self.channels, self.visual)
         self.decoder = ConvDecoder(self.channels, self.image_size, image_channels)
         self.forward_model = ForwardModel(self.forward_blocks, self.width)
@@ -79,16 +81,21 @@ class LatentActionModel(nn.Module, kw_only=True):
     def label(self, batch: dict) -> jax.Array:
         """z_t of every transition, without noise: (B, T-1, Z); SPEC section 3, relabel."""
 
-    def encode(self, image_BxTxHxWxC: jax.Array) -> jax.Array:
-        """uint8 images (both views on channels) -> visual features y (B, T, Y)."""
-        b, t = image_BxTxHxWxC.shape[:2]
-        pixels = self.pixels(image_BxTxHxWxC).reshape(b * t, *image_BxTxHxWxC.shape[2:])
+    def encode(self, image_BxTxVxHxWxC: jax.Array) -> jax.Array:
+        """uint8 images -> visual features y (B, T, Y)."""
+        b, t = image_BxTxVxHxWxC.shape[:2]
+        pixels = self.pixels(image_BxTxVxHxWxC)
+        pixels = pixels.reshape(b * t, *pixels.shape[2:])
         return in_chunks(self.encoder, pixels, ENCODED_AT_ONCE).reshape(b, t, self.visual)
 
-    def pixels(self, image: jax.Array) -> jax.Array:
-        """uint8 -> float32 in [0, 1]."""
+    def pixels(self, image_VxHxWxC: jax.Array) -> jax.Array:
+        """uint8 (..., V, H, W, C) -> float32 in [0, 1], views on channels, (..., H, W, V C)."""
+        *_, views, height, width, channels = image_VxHxWxC.shape
+        chex.assert_equal((views, channels), (self.views, schema.MODALITIES[self.modality]))
+        stacked = jnp.moveaxis(image_VxHxWxC, -4, -2)  # in uint8, a quarter of float32
+        stacked = stacked.reshape(*stacked.shape[:-4], height, width, views * channels)
         scale = 255.0 if self.modality == "rgb" else 1.0
-        return image.astype(jnp.float32) / scale
+        return stacked.astype(jnp.float32) / scale
 
     def infer(self, y_BxTxY: jax.Array, batch: dict):
         """What `idm` says of every transition, (B, T-1, Z), from x_t and x_t+1.
@@ -98,10 +105,11 @@ class LatentActionModel(nn.Module, kw_only=True):
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         return self.idm(y, y_next - y, batch["ee_pose"][:, :-1], batch["ee_step"])
 
-    def reconstruct(self, image_BxTxHxWxC: jax.Array) -> jax.Array:
+    def reconstruct(self, image_BxTxVxHxWxC: jax.Array) -> jax.Array:
         """Images through the encoder and the decoder, float in [0, 1], for pictures."""
-        y = self.encode(image_BxTxHxWxC)
-        out = self.decoder(y.reshape(-1, self.visual)).reshape(image_BxTxHxWxC.shape)
+        b, t, v, h, w, c = image_BxTxVxHxWxC.shape
+        stacked = self.decoder(self.encode(image_BxTxVxHxWxC).reshape(b * t, self.visual))
+        out = jnp.moveaxis(stacked.reshape(b, t, h, w, v, c), -2, 2)
         return nn.sigmoid(out) if self.modality == "mask" else jnp.clip(out, 0.0, 1.0)
 
     def forward_terms(self, y, y_next, batch, z) -> tuple[jax.Array, jax.Array]:

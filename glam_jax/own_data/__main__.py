@@ -46,7 +46,6 @@ from glam_jax.own_data import frame_files, mask_page, readers
 from glam_jax.own_data import ingest as ingestion
 from glam_jax.own_data import masks as mask_tracks
 from glam_jax.runtime import entry
-from glam_jax.schema import VIEWS
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A config like configs/own_data.py.")
 _SOURCE = flags.DEFINE_string("source", None, "Which source of the config; ingest: default all.")
@@ -108,7 +107,7 @@ def frames(out: str) -> None:
     for split, first, count in splits.values():
         episodes = tqdm(reader.episodes(split, first, count), f"{source.name} {split}", count)
         for index, (arrays, _) in enumerate(episodes, start=first):
-            for view in filter(keys.views.get, VIEWS):
+            for view in filter(keys.views.get, keys.views):
                 folder = frame_files.view_folder(out, split, index, view)
                 if not folder.exists():
                     frame_files.write_frames(folder, arrays[f"image_{view}"][0])

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from glam_jax.own_data import images, rotations
 from glam_jax.own_data.key_map import METRES, KeyMap
 from glam_jax.own_data.resample import Resampler
-from glam_jax.schema import VIEWS, Layout
+from glam_jax.schema import Layout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ def convert(raw: dict[str, list[np.ndarray]], keys: KeyMap, aim: Aim) -> dict[st
     length = len(raw["position"][0])
     at = Resampler(length, keys.rate_hz, aim.rate_hz)
     steps = {}
-    for view in VIEWS:
+    for view in aim.layout.views:
         side = aim.layout.image_size
         for kind, channels, resize in (
             ("image", 3, images.square),

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.spec import Recording, with_cameras
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
 from glam_jax.own_data import convert, key_map, masks, readers
@@ -28,7 +28,7 @@ def recording_of(task: str, source: str, keys: key_map.KeyMap, aim: convert.Aim)
         "made_from": keys.stored_form(),
     }
     about = json.loads(json.dumps(about))  # as it is read back
-    return Recording(task, source, aim.layout_of(keys), about)
+    return Recording(task, source, aim.layout_of(keys), about, keys.cameras)
 
 
 def ingest(
@@ -105,7 +105,7 @@ def _is_stale(folder: epath.Path, recording: Recording) -> bool:
     stored = folder / "metadata.json"
     if not stored.is_file():
         return False
-    found = files.read_json(stored)
+    found = with_cameras(files.read_json(stored))
     return "made_from" in found and found != recording.metadata
 
 
@@ -173,6 +173,6 @@ def _episodes(
             steps = convert.convert(arrays, keys, aim)
         except ValueError as error:
             raise DataError(f"{reader.folder}, {place}: {error}") from error
-        version = f"recorded, {keys.cameras}"
-        yield Episode(steps, recording.task, recording.source, index, success, version)
+        names = recording.task, recording.source
+        yield Episode(steps, *names, index, success, "recorded", recording.cameras)
     tally.refuse_unseen(str(reader.folder))

@@ -11,7 +11,6 @@ from etils import epath
 from glam_jax.errors import DataError
 from glam_jax.own_data import colours, rotations
 from glam_jax.own_data.colours import Colour
-from glam_jax.schema import VIEWS
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 ANGLE_UNITS = ("rad", "deg")
@@ -58,10 +57,6 @@ class Selector:
         return flat[:, self.start : self.stop]
 
 
-def _each_view(value):
-    return dataclasses.field(default_factory=lambda: dict.fromkeys(VIEWS, value))
-
-
 @dataclasses.dataclass(frozen=True)
 class KeyMap:
     """How one source of own data is stored; every field is a key of the config.
@@ -74,7 +69,8 @@ class KeyMap:
         folder of a LeRobot dataset, with `meta/info.json`.
       split: whose episodes are trained on. heldout_split: whose are never trained on; "" takes
         them from the end of `split`.
-      views: view -> key of its images; "" is a camera that was not there, stored as black.
+      views: view -> key of its images, of as many views as there are, alike in all sources; "" is
+        a camera that was not there, stored as black.
       masks: view -> key of its masks, any number above 0 on the objects. mask_colours: view ->
         object -> its colour, see `tracking.track`. mask_folder: view -> folder of PNG masks, see
         `frame_files`. Of each view at most one of the three; with none zeros are stored.
@@ -104,9 +100,9 @@ class KeyMap:
     rotation_form: str
     split: str = "train"
     heldout_split: str = ""
-    masks: Mapping[str, str] = _each_view("")
-    mask_colours: Mapping[str, Mapping[str, Colour]] = _each_view({})
-    mask_folder: Mapping[str, str] = _each_view("")
+    masks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    mask_colours: Mapping[str, Mapping[str, Colour]] = dataclasses.field(default_factory=dict)
+    mask_folder: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mask_hold_s: float = 1.0
     position_unit: str = "m"
     angle_unit: str = "rad"
@@ -135,12 +131,12 @@ class KeyMap:
     @property
     def has_masks(self) -> bool:
         """True if the masks of a view are had in any way."""
-        return any(getattr(self, way)[view] for way in MASK_WAYS for view in VIEWS)
+        return any(any(getattr(self, way).values()) for way in MASK_WAYS)
 
     def selectors(self) -> dict[str, list[Selector]]:
         """What is read of each step: role -> selectors, in order."""
-        roles = {f"image_{view}": (self.views[view],) for view in VIEWS}
-        roles |= {f"mask_{view}": (self.masks[view],) for view in VIEWS}
+        roles = {f"image_{view}": (key,) for view, key in self.views.items()}
+        roles |= {f"mask_{view}": (key,) for view, key in self.masks.items()}
         names = ("position", "rotation", "gripper", "proprio", "action")
         roles |= {name: getattr(self, name) for name in names}
         found = {role: [Selector.parse(t) for t in texts if t] for role, texts in roles.items()}
@@ -187,8 +183,8 @@ class KeyMap:
                 )
 
 
-MASK_WAYS = ("masks", "mask_colours", "mask_folder")
-_BY_VIEW = ("views", *MASK_WAYS)
+# How the masks of a view are had -> what says that they are not.
+MASK_WAYS = {"masks": "", "mask_colours": {}, "mask_folder": ""}
 _SEVERAL = ("position", "rotation", "gripper", "proprio", "action")
 _NUMBERS = ("proprio_scale", "proprio_offset", "action_scale", "action_offset")
 _CHOICES = {
@@ -221,9 +217,11 @@ def read(name: str, values: Mapping, arms: int) -> KeyMap:
     if missing := sorted(needed - set(values)):
         raise DataError(f"{place}: keys {missing} are missing")
     plain = {key: _plain(key, value) for key, value in values.items()}
-    for key in _BY_VIEW:
-        if key in plain and sorted(plain[key]) != sorted(VIEWS):
-            raise DataError(f"{place}.{key} has {sorted(plain[key])}, expected {sorted(VIEWS)}")
+    views = sorted(plain["views"])
+    for key, none in MASK_WAYS.items():
+        plain.setdefault(key, dict.fromkeys(views, none))
+        if sorted(plain[key]) != views:
+            raise DataError(f"{place}.{key} has {sorted(plain[key])}, expected {views}, its views")
     try:
         for view, objects in plain.get("mask_colours", {}).items():
             plain["mask_colours"][view] = colours.read(f"mask_colours.{view}", objects)
@@ -273,7 +271,7 @@ def _check(made: KeyMap, arms: int) -> None:
 
 def _check_masks(made: KeyMap) -> None:
     """Raises ValueError for two kinds of masks of one view, or masks of images that are none."""
-    for view in VIEWS:
+    for view in made.views:
         ways = [way for way in MASK_WAYS if getattr(made, way)[view]]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)} of the {view} view are given; choose one")

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from glam_jax.display import html
 from glam_jax.own_data.tracking import HELD, Track
-from glam_jax.schema import VIEWS
 
 _FRAMES = 8
 _TINT = np.array([255, 0, 255])
@@ -54,7 +53,7 @@ def write(
         html.listing("warnings", warnings),
     ]
     for one in episodes:
-        views = [view for view in VIEWS if any(t.view == view for t in one.tracks)]
+        views = sorted({track.view for track in one.tracks})
         parts.append(html.heading(one.name))
         parts += [html.drawing(_strips(one, view)) for view in views]
         parts.append(html.drawing(_areas(one, views)))

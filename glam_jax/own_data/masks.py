@@ -8,7 +8,6 @@ from glam_jax.errors import DataError
 from glam_jax.own_data import frame_files, tracking
 from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, Track
-from glam_jax.schema import VIEWS
 
 # What the objects of a view are called where they are not told apart.
 TOGETHER = "objects"
@@ -28,7 +27,7 @@ def add(raw: dict[str, list[np.ndarray]], keys: KeyMap, split: str, episode: int
       ValueError: images of another type or shape, or what `frame_files.read_masks` refuses.
     """
     tracks = []
-    for view in VIEWS:
+    for view in sorted(keys.views):
         colours, folder = keys.mask_colours[view], keys.mask_folder[view]
         if not (colours or folder):
             continue
@@ -49,7 +48,7 @@ def add(raw: dict[str, list[np.ndarray]], keys: KeyMap, split: str, episode: int
 
 def stored(raw: Mapping[str, list[np.ndarray]], keys: KeyMap) -> list[Track]:
     """The tracks of the masks that an episode stores."""
-    return [_track(view, raw[f"mask_{view}"][0]) for view in VIEWS if keys.masks[view]]
+    return [_track(view, raw[f"mask_{view}"][0]) for view in sorted(keys.views) if keys.masks[view]]
 
 
 def _track(view: str, masks: np.ndarray) -> Track:

@@ -66,8 +66,8 @@ class Policy:
         """The actions to carry out from now on, one each 1 / control_hz s.
 
         Args:
-          observation: `image_front`, `image_overhead` (H, W, 3) uint8, `ee_pose` (E,) and
-            `proprio` (S,), as in `schema`; or all with the same leading axis B.
+          observation: `image_<view>` (H, W, 3) uint8 for each view, such as `image_front`,
+            `ee_pose` (E,) and `proprio` (S,), as in `schema`; or all with one leading axis B.
 
         Returns:
           (K, A) float32, or (B, K, A), within the range of the demonstrated actions: per arm seven
@@ -82,7 +82,7 @@ class Policy:
         seen = border.check(observation, self.observation_spec, batch=batch)
         if batch is None:
             seen = {name: array[None] for name, array in seen.items()}
-        seen["image"] = np.stack([seen.pop(f"image_{view}") for view in schema.VIEWS], axis=1)
+        seen["image"] = np.stack([seen.pop(f"image_{view}") for view in self.layout.views], axis=1)
         chunks = np.asarray(self._jitted(self.params, seen, None))
         return chunks if batch is not None else chunks[0]
 

@@ -100,7 +100,8 @@ class Env:
         self.task, self.robot, self._realism = task, robot, robot.realism
         waits = self._realism.demonstrator.most_paused if self._realism else 0
         self.horizon, self.plan_steps = task.horizon + waits, task.plan_steps + waits
-        self.layout = schema.Layout(task.arms, image_size, robot.has_actions)
+        views = tuple(task.cameras)
+        self.layout = schema.Layout(task.arms, image_size, robot.has_actions, views=views)
         self.action_dim = robot.action_dim * task.arms
         self.mj_model = scenes.build(
             robot, task.objects, task.arms, task.cameras, task.contact_limits
@@ -123,7 +124,7 @@ class Env:
         )
         self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
-        self._render = render.make_renderer(model, schema.VIEWS, image_size)
+        self._render = render.make_renderer(model, self.layout.views, image_size)
         self._visual = self._realism.visual if self._realism else None
         if task.in_the_field and not robot.has_actions:
             self._visual = realism.FIELD
@@ -255,7 +256,7 @@ class Env:
         return Sight(state.data.geom_xpos, state.data.geom_xmat, draw)
 
     def render(self, sight: Sight) -> dict[str, jax.Array]:
-        """Images (H, W, 3) and object masks (H, W, 1) of both views, uint8, by schema name."""
+        """Images (H, W, 3) and object masks (H, W, 1) of all views, uint8, by schema name."""
         look = self._look(sight.draw[:2]) if self._visual else None
         views = self._render(sight.geom_xpos, sight.geom_xmat, look)
         rgb = views["rgb"]
@@ -264,7 +265,7 @@ class Env:
             rgb = realism.sensor_noise(rgb, sight.draw[:2], sight.draw[2], noise)
         is_object = jnp.isin(views["geom"], self._object_geoms)[..., None].astype(jnp.uint8)
         named = {}
-        for i, view in enumerate(schema.VIEWS):
+        for i, view in enumerate(self.layout.views):
             named[f"image_{view}"] = rgb[i]
             named[f"mask_{view}"] = is_object[i]
         return named

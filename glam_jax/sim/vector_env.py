@@ -27,9 +27,9 @@ SEEDS = 2**32
 class TaskVectorEnv(VectorEnv):
     """N worlds of a task, stepped together by one compiled function.
 
-    Observations are what a trained policy takes: `image_front`, `image_overhead` (N, H, W, 3)
-    uint8, `ee_pose` (N, E) and, on a robot with joint actions, `proprio` (N, S). Actions are
-    (N, A) in rad and gripper command (a target pose on the UMI gripper), clipped to the robot's
+    Observations are what a trained policy takes: `image_<view>` (N, H, W, 3) uint8, such as
+    `image_front`, `ee_pose` (N, E) and, if the robot has joint actions, `proprio` (N, S). Actions
+    are (N, A) in rad and gripper command (a target pose on the UMI gripper), clipped to the robot's
     bounds; each is held for 1 / control_hz s. The reward is 1 in the step in which the task is
     done, which ends the episode, and 0 before; at the task's horizon an episode is truncated.
     Worlds that ended are reset by the next step, which ignores their action (NEXT_STEP).

@@ -35,19 +35,6 @@ def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipP
     )
 
 
-def label_statistics(config: ConfigDict, labels: np.ndarray, stats: normalize.Statistics) -> dict:
-    """The statistics of stage 2: those of the data, and of the labels under `label`.
-
-    MIP's labels are the actions, so that its network predicts them normalised to [-1, 1] and
-    `action` is scaled the same way.
-    """
-    stats = {**stats, "label": normalize.array_statistics(labels)}
-    if config.method == "mip":
-        low, high = stats["label"]["min"], stats["label"]["max"]
-        stats["action"] = {**stats["label"], "mean": (low + high) / 2, "std": (high - low) / 2}
-    return stats
-
-
 def make_loss(
     model: mip.MipPolicy,
     weights: dict,
@@ -84,9 +71,8 @@ def make_act(model: mip.MipPolicy):
     def act(params, observation, keys):
         del keys  # MIP acts deterministically.
         seen = inputs.observation(observation, params["stats"])
-        action = model.apply(params["params"], seen, method="act")
-        stats = params["stats"]["action"]
-        return jnp.clip(normalize.unnormalize(action, stats), stats["min"], stats["max"])
+        answer = model.apply(params["params"], seen, method="act")
+        return inputs.robot_action(answer, params["stats"], model.decodes)
 
     return act
 
@@ -95,7 +81,6 @@ def init_params(model: mip.MipPolicy, layout: schema.Layout, seed: int) -> dict:
     """Initial parameters from a seed."""
     shapes = schema.chunk_batch_shapes(layout, 2, model.chunk, model.label_dim)
     batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
-    batch["label"] = batch.pop("latent")
     init = jax.jit(lambda key: model.init(key, batch, key, method="loss"))
     return init(jax.random.key(seed, impl="rbg"))
 
@@ -110,9 +95,8 @@ def decoded_error(act, params: dict, heldout: Store, config: ConfigDict) -> dict
     `decoded_error.measure_of` says for the config; `act` and `params` are those of `make_act`.
     """
     (name, measure), chunk = measure_of(config), config.policy.chunk
-    no_labels = np.zeros((len(heldout.transition_frames()), 1), np.float32)
     first, last = [], []
-    for batch in feeds.chunk_batches(heldout, no_labels, EVALUATION_BATCH, chunk):
+    for batch in feeds.chunk_batches(heldout, EVALUATION_BATCH, chunk):
         seen = {k: batch[k] for k in ("image", "ee_pose", "proprio", "is_target")}
         actions = _jitted(act)(params, seen, None)
         distance = np.asarray(measure(actions, batch["action"]))
@@ -137,7 +121,7 @@ def clone(
       config: the resolved config of the run.
       store: training episodes. heldout: target episodes kept apart.
       labels: (n, D) what to predict for each transition of `store`, in order.
-      stats: `label_statistics`, saved inside the checkpoints.
+      stats: `inputs.label_statistics`, saved inside the checkpoints.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
       See `loop.fit`; where training starts, `weights.with_weights` too.
@@ -145,7 +129,8 @@ def clone(
     run, chunk = config.clone, config.policy.chunk
     model = build(config, store.layout, labels.shape[1])
     resident = feeds.chunk_bytes(store) <= config.data.resident_bytes
-    feed = feeds.ChunkFeed(store, labels, run.batch, chunk, run.target_share, config.seed, resident)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    feed = feeds.ChunkFeed(store, draw, labels, chunk)
     act = make_act(model)
     target_rows = feeds.target_rows(run.batch, run.target_share)
     ema = training.train(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ def ee_distance_mm(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
     (..., A), (..., A) in physical units -> (..., arms), by forward kinematics of the seven
     joint targets of each arm. Joint errors alone mislead: 0.03 rad may be 2 cm here.
     """
+    chex.assert_equal_shape([decoded, recorded])
     arms = [a.reshape(-1, a.shape[-1] // ACTION_DIM, ACTION_DIM) for a in (decoded, recorded)]
     position = [jax.vmap(jax.vmap(kinematics.ee_pose_of_action))(a)[..., :3] for a in arms]
     distance = jnp.linalg.norm(position[0] - position[1], axis=-1) * 1000.0
@@ -30,6 +32,7 @@ def action_rms(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
 
     In the action's own units; for robots whose kinematics are not known here.
     """
+    chex.assert_equal_shape([decoded, recorded])
     return jnp.sqrt(jnp.mean(jnp.square(decoded - recorded), axis=-1, keepdims=True))
 
 

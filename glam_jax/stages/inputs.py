@@ -1,7 +1,9 @@
-"""Raw batches to what the models see, and the models' answers back to physical units."""
+"""Raw batches to what the models see, and the policy's answers back to physical units."""
 
+import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from glam_jax.data import normalize
 from glam_jax.data.normalize import Statistics
@@ -16,6 +18,7 @@ def windows(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
     the normalised values, in which errors are measured. Auxiliary rows keep zeros in all that
     only a target has.
     """
+    chex.assert_rank([batch["image"], batch["ee_pose"], batch["action"]], [6, 3, 3])
     target = batch["is_target"][:, None, None]
     ee, proprio = stats["ee_pose"], stats["proprio"]
     return numbers(batch) | {
@@ -37,7 +40,11 @@ def numbers(batch: dict) -> dict[str, jax.Array]:
 
 
 def observation(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
-    """What the policy is conditioned on; `is_target` is 1 where the batch does not say."""
+    """What the policy is conditioned on; `is_target` is 1 where the batch does not say.
+
+    image (B, V, H, W, 3) uint8, ee_pose (B, E), proprio (B, S) where there is one.
+    """
+    chex.assert_rank([batch["image"], batch["ee_pose"]], [5, 2])
     seen = {
         "image": batch["image"],
         "ee_pose": normalize.normalize(batch["ee_pose"], stats["ee_pose"]),
@@ -50,10 +57,34 @@ def observation(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
 
 def chunks(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
     """A chunk batch (`schema.chunk_batch_shapes`), normalised; labels are mapped to [-1, 1]."""
+    chex.assert_rank([batch["label"], batch["action"], batch["valid"]], [3, 3, 2])
     return {
         **numbers(batch),
         **observation(batch, stats),
-        "label": normalize.normalize_range(batch["latent"], stats["label"]),
+        "label": normalize.normalize_range(batch["label"], stats["label"]),
         "action": normalize.normalize(batch["action"], stats["action"]),
         "valid": batch["valid"],
     }
+
+
+def label_statistics(labels: np.ndarray, stats: Statistics) -> Statistics:
+    """The statistics of stage 2: those of the data, and of its labels (n, D) under `label`."""
+    return {**stats, "label": normalize.array_statistics(labels)}
+
+
+def robot_action(answer: jax.Array, stats: Statistics, decoded: bool) -> jax.Array:
+    """The policy's answer (..., A) in rad and gripper command, within the demonstrated range.
+
+    Here, and nowhere else, actions are clipped by us.
+
+    Args:
+      answer: an action that h_a decoded, which gives it as stage 1 scales actions; or MIP's
+        label, which is an action as `chunks` scales labels.
+      stats: of stage 2. decoded: which of the two.
+    """
+    shown = stats["action"]
+    if decoded:
+        action = normalize.unnormalize(answer, shown)
+    else:
+        action = normalize.unnormalize_range(answer, stats["label"])
+    return jnp.clip(action, shown["min"], shown["max"])

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -134,7 +135,8 @@ class WorldModel:
             )
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
-        """Images (N, H, W, C) through encoder and decoder, float in [0, 1]."""
+        """Images (N, V, H, W, C) through encoder and decoder, float in [0, 1]."""
+        chex.assert_rank(images, 5)
         out = self.model.apply(self.params, jnp.asarray(images)[:, None], method="reconstruct")
         return np.asarray(out[:, 0])
 
@@ -168,7 +170,7 @@ def build(config: ConfigDict, layout: schema.Layout) -> LatentActionModel:
     settings = {name: _frozen(value) for name, value in config.world_model.items()}
     if kind.decodes:
         settings["action_dim"] = layout.action_dim
-    return kind(image_size=layout.image_size, **settings)
+    return kind(image_size=layout.image_size, views=len(layout.views), **settings)
 
 
 def _frozen(value):
@@ -202,9 +204,9 @@ def make_loss(
     return loss
 
 
-def init_params(model: LatentActionModel, layout: schema.Layout, channels: int, seed: int) -> dict:
+def init_params(model: LatentActionModel, layout: schema.Layout, seed: int) -> dict:
     """Initial parameters from a seed."""
-    shapes = schema.window_batch_shapes(layout, 2, 2, channels)
+    shapes = schema.window_batch_shapes(layout, 2, 2, model.modality)
     batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
     nothing = {"mean": 0.0, "std": 1.0, "diff_std": 1.0}
     batch = inputs.windows(batch, dict.fromkeys(("ee_pose", "proprio", "action"), nothing))
@@ -237,11 +239,9 @@ def pretrain(
     model = build(config, store.layout)
     modality = config.world_model.modality
     resident = feeds.window_bytes(store, modality) <= config.data.resident_bytes
-    feed = feeds.WindowFeed(
-        store, run.batch, run.window, run.target_share, modality, config.seed, resident
-    )
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    feed = feeds.WindowFeed(store, draw, run.window, modality)
     target_rows = feeds.target_rows(run.batch, run.target_share)
-    channels = store.arrays[modality].shape[-1]
 
     labeller = WorldModel(model, {}, stats)
 
@@ -256,7 +256,7 @@ def pretrain(
         run,
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
-        init=lambda: init_params(model, store.layout, channels, config.seed),
+        init=lambda: init_params(model, store.layout, config.seed),
         evaluate=evaluate,
         stats=stats,
         metadata={},

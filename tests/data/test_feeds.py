@@ -1,9 +1,12 @@
 """Batches: what they hold, that both modes agree, and that they follow from (seed, step)."""
 
+import dataclasses
 import errno
+import functools
 import tempfile
 import tracemalloc
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,24 +44,25 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def latents(store):
-    """Latents that name their transition: the pose's value at the transition's first frame."""
+def labels(store):
+    """Labels that name their transition: the pose's value at the transition's first frame."""
     return store.arrays["ee_pose"][store.transition_frames(), :3]
 
 
 def windows(store, resident=True, share=0.5, seed=0, modality="rgb", batch=8, time=3):
-    return feeds.WindowFeed(store, batch, time, share, modality, seed, resident)
+    return feeds.WindowFeed(store, feeds.Draw(batch, share, seed, resident), time, modality)
+
+
+def chunks(store, labels, resident=True, share=0.5, batch=8, chunk=4):
+    return feeds.ChunkFeed(store, feeds.Draw(batch, share, 0, resident), labels, chunk)
+
+
+# Of one type as well as of one value.
+assert_same = functools.partial(chex.assert_trees_all_equal, strict=True)
 
 
 def batch_of(feed, step):
     return jax.tree.map(np.asarray, jax.jit(feed.assemble)(feed.fetch(step), step))
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert one[name].dtype == other[name].dtype, name
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 @pytest.mark.parametrize("resident", [True, False])
@@ -79,17 +83,18 @@ def test_weights_say_how_often_windows_are_drawn(resident):
 
 
 def test_store_keeps_every_frame_once_and_aligned(store):
-    assert store.arrays["rgb"].shape == (32, 4, 4, 6) and store.arrays["rgb"].dtype == np.uint8
+    chex.assert_shape(store.arrays["rgb"], (32, 2, 4, 4, 3))
+    assert store.arrays["rgb"].dtype == np.uint8
     assert store.arrays["rgb"].ctypes.data % 64 == 0
     assert len(store.transition_frames()) == 32 - 5
     assert not store.arrays["action"][20:].any()
     assert store.nbytes(["mask"]) == 32 * 4 * 4 * 2
 
 
-@pytest.mark.parametrize("modality, channels", [("rgb", 6), ("mask", 2)])
-def test_window_batches_have_the_shapes_of_the_schema(store, modality, channels):
+@pytest.mark.parametrize("modality", ["rgb", "mask"])
+def test_window_batches_have_the_shapes_of_the_schema(store, modality):
     batch = batch_of(windows(store, modality=modality), 0)
-    expected = schema.window_batch_shapes(LAYOUT, 8, 3, channels)
+    expected = schema.window_batch_shapes(LAYOUT, 8, 3, modality)
     assert {k: (v.shape, v.dtype) for k, v in batch.items()} == expected
 
 
@@ -99,7 +104,7 @@ def test_windows_are_consecutive_frames_of_one_episode(store):
         batch = batch_of(feed, step)
         value = batch["ee_pose"][..., 0]
         np.testing.assert_array_equal(np.diff(value, axis=1), 1)
-        np.testing.assert_array_equal(batch["image"][..., 0, 0, 0], value % 256)
+        np.testing.assert_array_equal(batch["image"][..., 0, 0, 0, 0], value % 256)
         target = batch["is_target"] == 1
         assert (value[target] < 1000).all() and (value[~target] >= 1000).all()
         np.testing.assert_array_equal(batch["action"][target][..., 0], value[target])
@@ -123,10 +128,8 @@ def test_resident_and_streaming_windows_agree(store, modality):
         assert_same(batch_of(resident, step), batch_of(streaming, step))
 
 
-def test_resident_and_streaming_chunks_agree(store, latents):
-    resident, streaming = (
-        feeds.ChunkFeed(store, latents, 8, 4, 0.5, 0, mode) for mode in (True, False)
-    )
+def test_resident_and_streaming_chunks_agree(store, labels):
+    resident, streaming = (chunks(store, labels, mode) for mode in (True, False))
     for step in range(4):
         assert_same(batch_of(resident, step), batch_of(streaming, step))
 
@@ -152,8 +155,8 @@ def test_streaming_fetch_moves_data_explicitly(store):
         feed.fetch(0)
 
 
-def test_chunks_are_padded_with_the_last_transition(store, latents):
-    feed = feeds.ChunkFeed(store, latents, 32, 4, 0.5, 0, True)
+def test_chunks_are_padded_with_the_last_transition(store, labels):
+    feed = chunks(store, labels, batch=32)
     ends = {100 * i + n - 2 for i, n in enumerate(LENGTHS["target"])}
     ends |= {1000 + 100 * i + n - 2 for i, n in enumerate(LENGTHS["auxiliary"])}
     padded = 0
@@ -166,7 +169,7 @@ def test_chunks_are_padded_with_the_last_transition(store, latents):
             last = min(end for end in ends if end >= observed)
             ideal = observed + np.arange(4)
             np.testing.assert_array_equal(batch["valid"][row], ideal <= last)
-            np.testing.assert_array_equal(batch["latent"][row, :, 0], np.minimum(ideal, last))
+            np.testing.assert_array_equal(batch["label"][row, :, 0], np.minimum(ideal, last))
             if batch["is_target"][row]:
                 np.testing.assert_array_equal(batch["action"][row, :, 0], np.minimum(ideal, last))
             else:
@@ -175,20 +178,36 @@ def test_chunks_are_padded_with_the_last_transition(store, latents):
     assert padded
 
 
-def test_chunk_images_keep_their_views_apart():
-    episode = schema.fake_episode(LAYOUT, 3)
+@pytest.mark.parametrize("views", [("wrist",), ("front", "overhead"), ("wrist", "a", "front")])
+def test_images_keep_their_views_apart_and_in_order(views):
+    layout = dataclasses.replace(LAYOUT, views=views)
+    episode = schema.fake_episode(layout, 3)
     store = feeds.Store([episode])
-    batch = next(feeds.chunk_batches(store, np.zeros((2, 1)), 2, 1))
-    for i, view in enumerate(schema.VIEWS):
-        np.testing.assert_array_equal(batch["image"][:, i], episode.steps[f"image_{view}"][:2])
+    assert store.layout == layout and layout.views == tuple(sorted(views))
+    chunk = next(feeds.chunk_batches(store, 2, 1))
+    assert "label" not in chunk
+    window = batch_of(windows(store, share=1.0, modality="mask", batch=1), 0)
+    for i, view in enumerate(layout.views):
+        np.testing.assert_array_equal(chunk["image"][:, i], episode.steps[f"image_{view}"][:2])
+        np.testing.assert_array_equal(window["image"][0, :, i], episode.steps[f"mask_{view}"])
+
+
+def test_sources_with_other_cameras_are_refused():
+    target = [traced(LAYOUT, 6, 0)]
+    one = schema.fake_episode(dataclasses.replace(AUXILIARY, views=("front",)), 5, source="umi")
+    with pytest.raises(DataError, match="umi.*views is .'front',., expected .'front', 'overhead'"):
+        feeds.Store(target, [one])
+    moved = dataclasses.replace(traced(AUXILIARY, 6, 0), cameras="table 2")
+    with pytest.raises(DataError, match="cameras is 'table 2', expected 'none'"):
+        feeds.Store(target, [moved])
 
 
 def test_target_alone_needs_no_auxiliary():
     store = feeds.Store([traced(LAYOUT, 6, 0)])
     labels = store.transition_actions()
     np.testing.assert_array_equal(labels[:, 0], np.arange(5))
-    batch = batch_of(feeds.ChunkFeed(store, labels, 4, 2, 1.0, 0, True), 0)
-    np.testing.assert_array_equal(batch["latent"], batch["action"])
+    batch = batch_of(chunks(store, labels, share=1.0, batch=4, chunk=2), 0)
+    np.testing.assert_array_equal(batch["label"], batch["action"])
     assert batch["is_target"].all()
     assert batch_of(windows(store, share=1.0), 0)["is_target"].all()
 
@@ -205,7 +224,7 @@ def test_target_rows_are_spread_evenly(share):
 @pytest.mark.parametrize("batch", [4, 27, 40])
 def test_all_transitions_in_order(store, batch):
     batches = list(feeds.transition_batches(store, batch, "mask"))
-    assert {b["image"].shape for b in batches} == {(batch, 2, 4, 4, 2)}
+    assert {b["image"].shape for b in batches} == {(batch, 2, 2, 4, 4, 1)}
     joined = {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
     real = joined["real"] == 1
     assert real.sum() == 27 and real[:27].all()
@@ -225,13 +244,15 @@ def test_share_without_auxiliary_is_an_error():
         windows(feeds.Store([traced(LAYOUT, 6, 0)]))
 
 
-def test_bad_arguments(store, latents):
+def test_bad_arguments(store, labels):
     with pytest.raises(ValueError, match="target_share is 1.5"):
         windows(store, share=1.5)
     with pytest.raises(ValueError, match="unknown modality 'depth'"):
         windows(store, modality="depth")
-    with pytest.raises(ValueError, match="26 latents, expected 27"):
-        feeds.ChunkFeed(store, latents[1:], 8, 4, 0.5, 0, True)
+    with pytest.raises(ValueError, match="26 labels, expected 27"):
+        chunks(store, labels[1:])
+    with pytest.raises(AssertionError, match="rank"):
+        chunks(store, labels[:, 0])
     with pytest.raises(ValueError, match="target episodes"):
         feeds.Store([])
 
@@ -266,7 +287,7 @@ def test_a_third_source_is_used_without_the_actions_it_was_recorded_with():
     np.testing.assert_array_equal(store.arrays["ee_pose"][6:10], third.steps["ee_pose"])
 
 
-def test_images_kept_in_a_file_give_the_same_batches(store, latents, tmp_path, monkeypatch):
+def test_images_kept_in_a_file_give_the_same_batches(store, labels, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     filed = feeds.Store(*episodes(), memory_bytes=3 * store.arrays["mask"].nbytes - 1)
@@ -276,8 +297,8 @@ def test_images_kept_in_a_file_give_the_same_batches(store, latents, tmp_path, m
     assert isinstance(filed.arrays["mask"], np.ndarray), "below the limit"
     for step in range(2):
         assert_same(*(batch_of(windows(one, False), step) for one in (store, filed)))
-        chunks = (feeds.ChunkFeed(s, latents, 8, 4, 0.5, 0, False) for s in (store, filed))
-        assert_same(*(batch_of(feed, step) for feed in chunks))
+        pair = (chunks(s, labels, False) for s in (store, filed))
+        assert_same(*(batch_of(feed, step) for feed in pair))
     pairs = zip(*(feeds.transition_batches(s, 8, "rgb") for s in (store, filed)), strict=True)
     for one, other in pairs:
         assert_same(one, other)

@@ -29,8 +29,8 @@ def test_curves_refuses_bad_input(tmp_path):
 
 
 def test_reconstructions_put_each_view_above_its_own(tmp_path):
-    images = np.zeros((2, 4, 4, 6), np.uint8)
-    images[..., :3], images[..., 3:] = 51, 204
+    images = np.zeros((2, 2, 4, 4, 3), np.uint8)
+    images[:, 0], images[:, 1] = 51, 204
     decoded = np.full(images.shape, 1.0, np.float32)
     picture = np.asarray(Image.open(plots.reconstructions(tmp_path / "r.png", images, decoded, 8)))
     assert picture.shape == (4 * 10 - 2, 2 * 10 - 2, 3)
@@ -38,8 +38,8 @@ def test_reconstructions_put_each_view_above_its_own(tmp_path):
 
 
 def test_reconstructions_show_masks_in_black_and_white(tmp_path):
-    masks = np.zeros((1, 4, 4, 2), np.uint8)
-    masks[..., 1] = 1
+    masks = np.zeros((1, 2, 4, 4, 1), np.uint8)
+    masks[:, 1] = 1
     decoded = np.full(masks.shape, 0.5, np.float32)
     picture = np.asarray(Image.open(plots.reconstructions(tmp_path / "m.png", masks, decoded, 8)))
     assert picture[[4, 14, 24, 34], 4].tolist() == [[0] * 3, [128] * 3, [255] * 3, [128] * 3]
@@ -48,9 +48,9 @@ def test_reconstructions_show_masks_in_black_and_white(tmp_path):
 @pytest.mark.parametrize(
     "shape, other, found",
     [
-        ((2, 4, 4, 6), (1, 4, 4, 6), r"\(1, 4, 4, 6\)"),
-        ((0, 4, 4, 6), (0, 4, 4, 6), r"\(0, 4, 4, 6\)"),
-        ((2, 4, 4, 5), (2, 4, 4, 5), "5 channels"),
+        ((2, 1, 4, 4, 3), (1, 1, 4, 4, 3), r"\(1, 1, 4, 4, 3\)"),
+        ((0, 1, 4, 4, 3), (0, 1, 4, 4, 3), r"\(0, 1, 4, 4, 3\)"),
+        ((2, 1, 4, 4, 5), (2, 1, 4, 4, 5), r"decoded \(2, 1, 4, 4, 5\)"),
     ],
 )
 def test_reconstructions_refuse_bad_input(tmp_path, shape, other, found):

@@ -99,12 +99,16 @@ def test_policy_is_compiled_once_and_its_parameters_are_arguments():
     assert good.success.all() and not bad.success.any()
 
 
-def test_actions_are_clipped_to_the_bounds_and_counted():
-    low, high = np.full(8, -1.0), np.full(8, 2.5)
-    free = rollout(WORLD, tell, None, SEEDS, execute=5, horizon=20)
-    bound = rollout(WORLD, tell, None, SEEDS, execute=5, horizon=20, bounds=(low, high))
+class Bounded(PointWorld):
+    action_bounds = np.full(8, -1.0), np.full(8, 2.5)
+
+
+def test_actions_outside_of_the_robots_bounds_are_counted_and_left_to_it():
+    free, bound = (
+        rollout(world, tell, None, SEEDS, execute=5, horizon=20) for world in (WORLD, Bounded())
+    )
     assert (free.clipped == 0).all()
-    assert bound.actions.max() == 2.5
+    np.testing.assert_array_equal(bound.actions, free.actions)
     # Of 5 executed steps the indices 3 and 4 exceed 2.5, and so do both pixels in all steps.
     np.testing.assert_allclose(bound.clipped, (2 + 2 * 5) / (5 * 8))
 

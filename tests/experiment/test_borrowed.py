@@ -33,7 +33,7 @@ def make(method="glam_o", **changes):
 def params():
     """Parameters of the tiny world model, all zero but for their names and shapes."""
     model = pretrain.build(make(), LAYOUT)
-    shapes = jax.eval_shape(lambda: pretrain.init_params(model, LAYOUT, 2, 0))
+    shapes = jax.eval_shape(lambda: pretrain.init_params(model, LAYOUT, 0))
     return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.25, leaf.dtype), shapes)
 
 

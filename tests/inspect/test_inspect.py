@@ -18,12 +18,12 @@ from glam_jax.schema import Episode, Layout, fake_episode
 STEPS, RATE = 20, 10.0
 
 
-def recording(source="arm", has_actions=True, **about):
+def recording(source="arm", has_actions=True, cameras="table 1", **about):
     about = {"rate_hz": RATE, "action_kind": "joint_positions"} | about
-    return Recording("reach", source, Layout(1, 8, has_actions), about)
+    return Recording("reach", source, Layout(1, 8, has_actions), about, cameras)
 
 
-def sound(kind, seed, cameras="table 1"):
+def sound(kind, seed):
     """A smooth episode whose actions are the joints that follow."""
     made = fake_episode(kind.layout, STEPS, seed, "reach", kind.source)
     t = np.linspace(0, 1, STEPS)
@@ -34,13 +34,13 @@ def sound(kind, seed, cameras="table 1"):
         joints = (t[:, None] * np.linspace(-1, 1.5, 8) + 0.1 * seed).astype(np.float32)
         made.steps["proprio"] = joints
         made.steps["action"] = np.concatenate([joints[1:], joints[-1:]])
-    return Episode(made.steps, "reach", kind.source, seed, True, f"recorded, {cameras}")
+    return Episode(made.steps, "reach", kind.source, seed, True, "recorded", kind.cameras)
 
 
-def write(root, kind=None, change=None, **settings):
+def write(root, kind=None, change=None):
     """Writes three training episodes, the second one changed, and one held out."""
     kind = kind or recording()
-    made = [sound(kind, seed, **settings) for seed in range(4)]
+    made = [sound(kind, seed) for seed in range(4)]
     if change:
         change(made[1].steps)
     return dataset.write(root, kind, {"train": made[:3], "heldout": made[3:]})
@@ -128,7 +128,7 @@ def test_constant_numbers_black_cameras_and_actions_that_disagree_are_warnings(t
 
 def test_cameras_and_rates_that_differ_between_sources_are_errors(tmp_path):
     write(tmp_path, recording())
-    write(tmp_path, recording("hand", has_actions=False, rate_hz=30.0), cameras="table 2")
+    write(tmp_path, recording("hand", has_actions=False, cameras="table 2", rate_hz=30.0))
     errors, _ = report.inspect([tmp_path])
     assert len(errors) == 2
     assert "cameras differ" in errors[0] and "table 2" in errors[0]

@@ -90,7 +90,7 @@ def test_auxiliary_rows_add_exactly_zero_to_the_action_term(world):
 
 def test_shapes_at_full_size():
     layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = tiny.window_batch(rows=2, channels=6, layout=layout, time=8)
+    batch = tiny.window_batch(rows=2, modality="rgb", layout=layout, time=8)
     model = Clam(modality="rgb", **tiny.LARGE, action_dim=16, decoder_layers=4)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,8 +133,11 @@ def test_copy_baseline_is_the_forward_error_of_standing_still(at_zero):
     np.testing.assert_allclose(terms["forward_ee"], metrics["copy_ee"], rtol=1e-6)
 
 
-def test_rgb_model_reconstructs_six_channels():
-    model, batch = glam.Glam(modality="rgb", **SMALL), window_batch(channels=6)
+@pytest.mark.parametrize("views", [("wrist",), ("front", "overhead", "wrist")])
+def test_rgb_model_sees_and_reconstructs_all_views(views):
+    layout = dataclasses.replace(tiny.LAYOUT, views=views)
+    model = glam.Glam(modality="rgb", views=len(views), **SMALL)
+    batch = window_batch(modality="rgb", layout=layout)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
     shape = jax.eval_shape(
@@ -151,7 +156,7 @@ def test_unknown_choices_are_refused(field):
 
 def test_shapes_at_full_size():
     layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = window_batch(rows=2, channels=6, layout=layout, time=8)
+    batch = window_batch(rows=2, modality="rgb", layout=layout, time=8)
     own = {"action_dim": 16, "proprio_blocks": 5, "decoder_layers": 4}
     model = glam.Glam(modality="rgb", **tiny.LARGE, **own)
     key = jax.random.key(0)

@@ -139,7 +139,7 @@ def test_a_latent_that_does_not_split_into_codes_is_refused():
 
 def test_shapes_at_full_size():
     layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = tiny.window_batch(rows=2, channels=6, layout=layout, time=8)
+    batch = tiny.window_batch(rows=2, modality="rgb", layout=layout, time=8)
     model = Lapa(modality="rgb", **tiny.LARGE, codes=4, codebook_size=8)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))

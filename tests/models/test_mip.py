@@ -18,7 +18,6 @@ SMALL = {
 
 def chunk_batch(label_dim=3):
     batch = schema.fake_batch(schema.chunk_batch_shapes(LAYOUT, 4, 5, label_dim))
-    batch["label"] = batch.pop("latent")
     return jax.tree.map(jnp.asarray, batch)
 
 

@@ -120,7 +120,7 @@ MAP = {
         ({"postion": "x"}, "own.sources.arm.postion: no such key; did you mean position"),
         ({"position_unit": "inch"}, "position_unit is 'inch', expected m or cm or mm"),
         ({"rotation_form": "quat"}, "rotation_form is 'quat'"),
-        ({"views": {"front": "image"}}, "expected ..front., .overhead.."),
+        ({"masks": {"front": "mask"}}, "masks has ..front.., expected ..front., .overhead.."),
         ({"position": ("a", "b")}, "position has 2 keys, expected 1"),
         ({"action": "action"}, "both be given"),
         ({"gripper": "state[7"}, "expected a key"),

@@ -126,7 +126,7 @@ def test_a_step_in_pieces_has_the_gradient_of_the_whole(stage):
 @pytest.mark.parametrize("resident", [True, False])
 def test_hosts_read_disjoint_shares_of_the_same_batches(resident):
     store, _ = tiny.data()
-    feed = feeds.WindowFeed(store, 8, 2, 0.3, "mask", 0, resident)
+    feed = feeds.WindowFeed(store, feeds.Draw(8, 0.3, 0, resident), 2, "mask")
     for step in (0, 7):
         whole, *shares = (
             jax.jit(part.assemble)(part.fetch(step), step)

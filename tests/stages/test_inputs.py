@@ -1,5 +1,6 @@
 """From raw batches to what the models see: units, differences, and rows without actions."""
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def stats():
 
 @pytest.fixture(scope="module")
 def batch():
-    return schema.fake_batch(schema.window_batch_shapes(TARGET, ROWS, TIME, 2))
+    return schema.fake_batch(schema.window_batch_shapes(TARGET, ROWS, TIME, "mask"))
 
 
 def test_windows_are_normalised_with_the_statistics_of_their_key(batch, stats):
@@ -61,7 +62,7 @@ def test_chunks_map_labels_to_the_range_of_the_noise(stats):
     shapes = schema.chunk_batch_shapes(TARGET, ROWS, CHUNK, LATENT)
     batch = schema.fake_batch(shapes)
     low, high = stats["label"]["min"], stats["label"]["max"]
-    batch["latent"][0, :3] = low, high, (low + high) / 2
+    batch["label"][0, :3] = low, high, (low + high) / 2
     seen = inputs.chunks(batch, stats)
     expected = np.outer([-1.0, 1.0, 0.0], np.ones(LATENT))
     np.testing.assert_allclose(seen["label"][0, :3], expected, atol=1e-6)
@@ -69,7 +70,21 @@ def test_chunks_map_labels_to_the_range_of_the_noise(stats):
         normalize.unnormalize(seen["action"], stats["action"]), batch["action"], atol=1e-5
     )
     np.testing.assert_array_equal(seen["valid"], batch["valid"])
-    assert "latent" not in seen
+
+
+def test_the_policys_answers_come_back_as_the_labels_and_actions_that_they_stand_for(stats):
+    action = np.linspace(stats["action"]["min"], stats["action"]["max"], 5)
+    decoded = normalize.normalize(action, stats["action"])
+    np.testing.assert_allclose(inputs.robot_action(decoded, stats, True), action, atol=1e-5)
+    # MIP's labels are actions, here of the lower half of the range.
+    of_actions = inputs.label_statistics(action[:3], stats)
+    label = normalize.normalize_range(action[:3], of_actions["label"])
+    assert label.min() == pytest.approx(-1) and label.max() == pytest.approx(1)
+    found = inputs.robot_action(label, of_actions, False)
+    np.testing.assert_allclose(found, action[:3], atol=1e-5)
+    chex.assert_trees_all_close(
+        inputs.robot_action(np.full(8, -9.0), stats, True), stats["action"]["min"]
+    )
 
 
 def test_an_observation_without_a_flag_is_the_target_robots(stats):

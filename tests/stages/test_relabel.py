@@ -51,7 +51,7 @@ def store():
 @pytest.fixture(scope="module")
 def world_model(settings):
     model = pretrain.build(settings, TARGET)
-    shapes = schema.window_batch_shapes(TARGET, 2, 2, 2)
+    shapes = schema.window_batch_shapes(TARGET, 2, 2, "mask")
     stats = normalize.statistics(Store(episodes("target"), episodes("auxiliary")))
     batch = inputs.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
@@ -83,7 +83,7 @@ def test_labels_are_the_posterior_means_in_the_stores_order(world_model, store, 
         assert np.abs(np.diff(latents[rows], axis=0)).max() > 1e-2
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), latents)
     assert [p.name for p in tmp_path.iterdir()] == ["labels.npy"]
-    feeds.ChunkFeed(store, latents, 4, 5, 0.5, 0, resident=False)  # one for each transition
+    feeds.ChunkFeed(store, feeds.Draw(4, 0.5, 0, False), latents, 5)  # one for each transition
 
 
 def test_labels_that_are_not_finite_are_refused(world_model, store, tmp_path):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from glam_jax.own_data.video import CODEC, PIXELS
-from glam_jax.schema import EE_DIM, VIEWS, Episode, Layout
+from glam_jax.schema import EE_DIM, Episode, Layout
 
 STATE, POSE, ACTION = "observation.state", "observation.ee_pose", "action"
 DONE, SUCCESS = "next.done", "next.success"
@@ -119,8 +119,8 @@ class Columns:
         state, action = ((STATE,), (ACTION,)) if self.layout.has_actions else ((), ())
         return {
             "rate_hz": float(self.fps),
-            "views": {v: view_column(v) if v in self.views else "" for v in VIEWS},
-            "masks": {v: mask_column(v) if v in self.masks else "" for v in VIEWS},
+            "views": {v: view_column(v) if v in self.views else "" for v in self.layout.views},
+            "masks": {v: mask_column(v) if v in self.masks else "" for v in self.layout.views},
             "position": [f"{POSE}[{i}:{i + 3}]" for i in arms],
             "rotation": [f"{POSE}[{i + 3}:{i + 9}]" for i in arms],
             "rotation_form": "6d",

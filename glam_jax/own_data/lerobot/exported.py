@@ -46,9 +46,10 @@ def read(folder: epath.Path) -> Exported:
     path = folder / FILE
     try:
         found = files.read_json(path)
-        layout = Layout(has_actions=True, **{name: found[name] for name in _LAYOUT})
         values = found["key_map"] | {"path": str(folder)}
-        keys = key_map.read(found["source"], values, layout.arms)
+        keys = key_map.read(found["source"], values, found["arms"])
+        sizes = {name: found[name] for name in _LAYOUT}
+        layout = Layout(has_actions=True, views=tuple(keys.views), **sizes)
         aim = Aim(layout, keys.rate_hz, found["action_kind"])
         return Exported(found["task"], found["source"], keys, aim)
     except FileNotFoundError as error:

@@ -16,7 +16,7 @@ from glam_jax.own_data import parquet, video
 from glam_jax.own_data.lerobot import exported, stats
 from glam_jax.own_data.lerobot.columns import Columns
 from glam_jax.own_data.lerobot.meta import DATA_PATH, EPISODES_PATH, VERSION, VIDEO_PATH
-from glam_jax.schema import VIEWS, Episode
+from glam_jax.schema import Episode
 
 # A file that is larger gets no more episodes (MB); files in a folder.
 DATA_MB, VIDEO_MB, CHUNK = 100, 200, 1000
@@ -56,8 +56,9 @@ def export(
     if not counts:
         raise DataError(f"{directory}: no episodes")
     made_from = recording.about.get("made_from", {})
-    had = {kind: made_from.get(kind, dict.fromkeys(VIEWS, True)) for kind in ("views", "masks")}
-    shown = {kind: tuple(v for v in VIEWS if names[v]) for kind, names in had.items()}
+    views = recording.layout.views
+    had = {kind: made_from.get(kind, dict.fromkeys(views, True)) for kind in ("views", "masks")}
+    shown = {kind: tuple(v for v in views if names[v]) for kind, names in had.items()}
     columns = Columns(recording.layout, int(rate_hz), **shown, video=as_video)
     with files.folder_beside(out) as writing:
         writer = Writer(writing, columns)
@@ -95,7 +96,7 @@ class Writer:
         length, index = len(episode), len(self._rows)
         values = self._columns.values(episode, index, self._frames)
         self._task = episode.task.replace("_", " ")
-        self._cameras = episode.simulator_version.removeprefix("recorded, ")
+        self._cameras = episode.cameras
         row = {"episode_index": index, "tasks": [self._task], "length": length}
         data = {n: v for n, v in values.items() if n not in self._videos}
         file = self._data.current()
