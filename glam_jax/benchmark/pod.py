@@ -1,7 +1,7 @@
 """How long a training step takes on many devices: an estimate from a few numbers.
 
     step(n)      = max(compute + exchange(n), input)
-    compute      = rows / throughput of one device, measured; or their operations / (share * peak)
+    compute      = rows / throughput of one device, which a benchmark measured
     exchange(n)  = 2 (m - 1)/m G / link + 2 (m - 1) hop              within a group of m devices
                  + 2 (h - 1)/h (G/m)/network + 2 (h - 1) far hop     between h = n/m groups
     input        = rows * bytes of a row * devices of a host / what a host can read
@@ -19,6 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from glam_jax.benchmark import cost, training
+from glam_jax.benchmark.case import BenchmarkError
 
 COUNTS = (1, 8, 64, 512)
 
@@ -28,7 +29,6 @@ class Machine:
     """Devices and what joins them.
 
     Attributes:
-      flops_per_s: peak of one device, bfloat16 products.
       group: devices joined by fast links. link: bytes/s that a device sends over them, one way.
       network: bytes/s of a device between groups, one way.
       link_hop, network_hop: seconds of one message; assumed.
@@ -36,7 +36,6 @@ class Machine:
         where not published.
     """
 
-    flops_per_s: float
     group: int
     link: float
     network: float
@@ -46,13 +45,13 @@ class Machine:
     read: float
 
 
-# From cloud.google.com/tpu/docs (v5e, v4: peak, pod, all-reduce bandwidth per pod over its chips,
-# network cards of a v5e host; those of a v4 host are assumed alike). Of the H100 SXM, dense
-# peak, NVLink 900 GB/s both ways, 400 Gbit/s InfiniBand a GPU: not checked against NVIDIA's sheets.
+# From cloud.google.com/tpu/docs (v5e, v4: pod, all-reduce bandwidth of a pod over its chips, the
+# network cards of a v5e host; those of a v4 host are assumed alike). Of the H100 SXM: NVLink 900 GB/s
+# both ways, 400 Gbit/s InfiniBand a GPU, which were not checked against NVIDIA's sheets.
 MACHINES = {
-    "tpu_v5e": Machine(197e12, 256, 51.2e12 / 256, 25e9 / 8, 1e-6, 20e-6, 8, 25e9),
-    "tpu_v4": Machine(275e12, 4096, 1.1e15 / 4096, 25e9 / 4, 1e-6, 20e-6, 4, 25e9),
-    "h100": Machine(989e12, 8, 450e9, 50e9, 2e-6, 5e-6, 8, 50e9),
+    "tpu_v5e": Machine(256, 51.2e12 / 256, 25e9 / 8, 1e-6, 20e-6, 8, 25e9),
+    "tpu_v4": Machine(4096, 1.1e15 / 4096, 25e9 / 4, 1e-6, 20e-6, 4, 25e9),
+    "h100": Machine(8, 450e9, 50e9, 2e-6, 5e-6, 8, 50e9),
 }
 
 
@@ -61,12 +60,10 @@ class Work:
     """What one update does.
 
     Attributes:
-      batch: rows of it, B. flops: operations of a row, forward and backward.
-      gradients: bytes that devices exchange. row: bytes of a row's data.
+      batch: rows of it, B. gradients: bytes that devices exchange. row: bytes of a row's data.
     """
 
     batch: int
-    flops: float
     gradients: int
     row: float
 
@@ -95,13 +92,32 @@ def work(stage: str, config: ConfigDict) -> Work:
     """Counts the update of the stage "pretrain" or "clone"; nothing is computed."""
     made = training.trainer(stage, config, made_up=True)
     batch = config[stage].batch
-    updates = made.updates
     return Work(
         batch=batch,
-        flops=made.cost().flops / (batch * updates),
         gradients=cost.nbytes(jax.eval_shape(lambda: made.state.params)),
         row=cost.nbytes(made.batch) / batch,
     )
+
+
+def measured(results: dict, stage: str, config: ConfigDict) -> float:
+    """Rows per second of one device, as a benchmark measured the stage at the config's scale.
+
+    Args:
+      results: of a benchmark, see `record.read`. stage: "pretrain" or "clone".
+
+    Raises:
+      BenchmarkError: it did not measure this stage, scale and batch; names what it measured.
+    """
+    number = {"pretrain": 1, "clone": 2}[stage]
+    wanted = f"stage{number}/{config.scale}/batch {config[stage].batch}"
+    rows = {row["name"]: row.get("per_second") for row in results["measurements"]}
+    if not rows.get(wanted):
+        training = sorted(name for name in rows if name.startswith("stage") and rows[name])
+        raise BenchmarkError(
+            f"the benchmark has no {wanted!r}; it has {', '.join(training) or 'no training'}. "
+            "Give --rows_per_s, or the batch that was measured"
+        )
+    return rows[wanted]
 
 
 def all_reduce(gradients: float, devices: int, machine: Machine) -> float:

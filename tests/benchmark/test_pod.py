@@ -2,20 +2,21 @@
 
 import dataclasses
 import pathlib
-import re
 
 import pytest
 
 from glam_jax import config
-from glam_jax.benchmark import pod
+from glam_jax.benchmark import pod, record
+from glam_jax.benchmark.case import BenchmarkError
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "scaling.md"
+ROOT = pathlib.Path(__file__).parents[2]
+PAGE, RESULTS = ROOT / "docs" / "scaling.md", ROOT / "results" / "benchmarks"
 # Groups of 4 devices, 2 on a host.
 MACHINE = pod.Machine(
-    flops_per_s=1e12, group=4, link=100e9, network=10e9, link_hop=1e-6, network_hop=10e-6, host=2,
+    group=4, link=100e9, network=10e9, link_hop=1e-6, network_hop=10e-6, host=2,
     read=1e9,
 )  # fmt: skip
-UPDATE = pod.Work(batch=64, flops=1e9, gradients=80_000_000, row=1e5)
+UPDATE = pod.Work(batch=64, gradients=80_000_000, row=1e5)
 
 
 @pytest.mark.parametrize(
@@ -53,11 +54,24 @@ def test_a_table_has_both_ways_to_use_more_devices():
     assert "does not divide" in rows[3][8]
 
 
-def test_the_page_shows_what_the_command_does():
-    update = pod.work("clone", config.make("lifting", "scale=standard"))
-    assert update.batch == 128 and update.gradients > 8e6
-    machine = pod.MACHINES["tpu_v5e"]
-    lines = pod.table(update, machine, 0.2 * machine.flops_per_s / update.flops, True).split("\n")
-    steps = [line.split(" | ") for line in lines[3:]]
-    shown = re.search(r"\| standard, policy \| `tpu_v5e` \|(.*)\|", PAGE.read_text()).group(1)
-    assert [cell.strip() for cell in shown.split("|")] == [f"{row[2]}, {row[6]}" for row in steps]
+def test_the_throughput_is_the_one_that_a_benchmark_measured():
+    measured = config.make("lifting")
+    with measured.unlocked():
+        measured.clone.batch = 256
+    results = record.read(RESULTS / "h100.json")
+    rate = pod.measured(results, "clone", measured)
+    assert rate == pytest.approx(125_727, abs=1)
+    with pytest.raises(BenchmarkError, match="no 'stage1/standard/batch 128'; it has stage2/"):
+        pod.measured(results, "pretrain", measured)
+
+
+def test_the_page_shows_what_the_command_finds():
+    made = config.make("lifting")
+    with made.unlocked():
+        made.clone.batch = 256
+    update = pod.work("clone", made)
+    assert update.batch == 256 and update.gradients > 8e6
+    rate = pod.measured(record.read(RESULTS / "h100.json"), "clone", made)
+    rows = pod.table(update, pod.MACHINES["h100"], rate, resident=True).split("\n")
+    *_, last = (row.split(" | ") for row in rows)
+    assert f"{last[6]} (policy)" in " ".join(PAGE.read_text().split())
