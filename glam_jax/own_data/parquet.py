@@ -4,7 +4,6 @@ Values of a column are numbers (T,) or (T, n) as they are stored, or lists: of p
 bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -139,27 +138,13 @@ class Appender:
             self._writer = None
 
 
-def write(path: epath.Path, columns: Mapping[str, np.ndarray | list], index: str = "") -> None:
-    """Writes a file at once.
+def write(
+    path: epath.Path, columns: Mapping[str, np.ndarray | list], metadata: Mapping | None = None
+) -> None:
+    """Writes a file at once; its folder is made.
 
     Args:
-      path: its folder is made. columns: see `table`.
-      index: column that pandas shall use as its index, which it finds by the description that
-        it looks for in a file's metadata.
+      columns: see `table`. metadata: of the file, name -> text.
     """
-    rows = table(columns)
-    if index:
-        described = [
-            {"name": name, "field_name": name, "metadata": None} | _pandas_type(values)
-            for name, values in columns.items()
-        ]
-        about = {"index_columns": [index], "column_indexes": [], "columns": described}
-        rows = rows.replace_schema_metadata({"pandas": json.dumps(about)})
     files.make_folder(path.parent)
-    pq.write_table(rows, path)
-
-
-def _pandas_type(values: np.ndarray | list) -> dict[str, str]:
-    if isinstance(values, list):
-        return {"pandas_type": "unicode", "numpy_type": "object"}
-    return {"pandas_type": str(values.dtype), "numpy_type": str(values.dtype)}
+    pq.write_table(table(columns).replace_schema_metadata(metadata), path)
