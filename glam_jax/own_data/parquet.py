@@ -1,6 +1,6 @@
 """Parquet files as numpy arrays by column; the only module that uses pyarrow.
 
-Values of a column are numbers (T,) or (T, n) as they are stored, or lists: of pictures as encoded
+Values of a column are numbers (T,) or (T, n), or lists: of pictures as encoded
 bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
 """
 
@@ -14,7 +14,6 @@ from glam_jax.errors import DataError
 
 try:
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError as error:
     raise DataError("Parquet needs pyarrow: pip install -e '.[lerobot]'") from error
@@ -66,37 +65,20 @@ def read(
 
 def _values(column: "pa.ChunkedArray", place: str) -> np.ndarray | list:
     """One column; see the module."""
-    kind = column.type
-    if pa.types.is_struct(kind):
+    if pa.types.is_struct(column.type):
         found = [row and row.get("bytes") for row in column.to_pylist()]
         if not all(isinstance(row, bytes) for row in found):
             raise DataError(f"{place}: rows without a picture's bytes")
         return found
-    while isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if isinstance(flat := column.combine_chunks(), pa.ExtensionArray):
-        flat = flat.storage
-    numbers = _numbers(flat)
-    if numbers is None:
-        return column.to_pylist()
-    return numbers.reshape(len(column), -1) if _is_list(kind) else numbers
-
-
-def _numbers(flat: "pa.Array") -> np.ndarray | None:
-    """All numbers in order; None where rows have gaps or several lengths, or no numbers."""
-    while _is_list(flat.type):
-        lengths = pc.list_value_length(flat)
-        if lengths.null_count or len(lengths.unique()) > 1:
-            return None
-        flat = flat.flatten()
-    if flat.null_count or not pa.types.is_primitive(flat.type):
-        return None
-    return flat.to_numpy(zero_copy_only=False)
-
-
-def _is_list(kind: "pa.DataType") -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
+    flat = column.combine_chunks()
+    rows = (flat.storage if isinstance(flat, pa.ExtensionArray) else flat).to_pylist()
+    try:
+        values = np.array(rows)
+    except ValueError:  # of several lengths
+        return rows
+    if values.dtype.kind not in "biuf":  # texts, or gaps
+        return rows
+    return values if values.ndim == 1 else values.reshape(len(rows), -1)
 
 
 # --- Writing ----------------------------------------------------------------------------
