@@ -27,7 +27,6 @@ v3.0 to the new folder OUT.
 """
 
 import json
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -147,13 +146,13 @@ def export(kind: str, dataset: str, out: str) -> None:
     print(json.dumps(made, indent=2))
 
 
-# Subcommand -> what does it, and the names of its arguments.
-COMMANDS: dict[str, tuple[Callable, str]] = {
-    "ingest": (ingest, ""),
-    "masks": (masks, ""),
-    "frames": (frames, "OUT"),
-    "convert": (convert, "lerobot PATH OUT"),
-    "export": (export, "lerobot DATASET OUT"),
+# Subcommand -> what does it, the names of its arguments, and its flags.
+COMMANDS: dict[str, tuple[Callable, str, str]] = {
+    "ingest": (ingest, "", "--config=CONFIG [--source=SOURCE]"),
+    "masks": (masks, "", "--config=CONFIG --source=SOURCE [--episodes=6] [--out=PAGE]"),
+    "frames": (frames, "OUT", "--config=CONFIG --source=SOURCE"),
+    "convert": (convert, "lerobot PATH OUT", "[--config=CONFIG --source=SOURCE]"),
+    "export": (export, "lerobot DATASET OUT", "[--video]"),
 }
 
 
@@ -180,12 +179,16 @@ def _lerobot(kind: str, path: str) -> epath.Path:
 
 
 def main(arguments: list[str]):
-    command, takes = COMMANDS.get(arguments[1] if len(arguments) > 1 else "", (None, ""))
-    if command is None:
-        sys.exit(f"error: usage: python -m glam_jax.own_data {'|'.join(COMMANDS)}; see --help")
-    if len(arguments) - 2 != len(takes.split()):
-        sys.exit(f"error: usage: python -m glam_jax.own_data {arguments[1]} {takes}".rstrip())
-    command(*arguments[2:])
+    """Carries out the subcommand on the command line."""
+    name, *given = arguments[1:] or [""]
+    if name not in COMMANDS:
+        found = f"{name!r} is not a command; " if name else ""
+        raise ConfigError(f"{found}name one of {', '.join(COMMANDS)}, or --help to read of them")
+    command, takes, with_flags = COMMANDS[name]
+    if len(given) != len(takes.split()):
+        usage = " ".join(filter(None, ("python -m glam_jax.own_data", name, takes, with_flags)))
+        raise ConfigError(f"{name} takes {takes or 'no arguments'}, found {given}; usage: {usage}")
+    command(*given)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
         raise ConfigError(
             f"own data: keys {wrong} are missing or unknown, expected {sorted(_KEYS)}"
         )
-    check(own)
+    maps = check(own)
     chosen = base.parse_argument(argument, DEFAULTS)
     data = ConfigDict()
     data.root = "runs/data"  # converted datasets are kept here
@@ -58,13 +58,12 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     names = ("joins_target", "arms", "arm_proprio", "arm_action", "action_kind", "rate_hz")
     config.own = ConfigDict({name: own[name] for name in names})
     # Every key of a key map is there, so that a flag can set any of them.
-    maps = {name: key_map.read(name, s, own["arms"]) for name, s in own["sources"].items()}
     config.own.sources = ConfigDict({name: dataclasses.asdict(keys) for name, keys in maps.items()})
     return config.lock()
 
 
-def check(own: dict) -> None:
-    """Raises ValueError for sources or widths that do not go together."""
+def check(own: dict) -> dict[str, key_map.KeyMap]:
+    """The key maps; raises ConfigError for sources or widths that do not go together."""
     if own["action_kind"] not in key_map.ACTION_KINDS:
         raise ConfigError(
             f"action_kind is {own['action_kind']!r}, expected {', '.join(key_map.ACTION_KINDS)}"
@@ -86,3 +85,4 @@ def check(own: dict) -> None:
             raise ConfigError(f"source {name} is a target, but its key map has no action")
     for name in sorted(set(own["joins_target"]) - set(own["auxiliary"])):
         raise ConfigError(f"joins_target names {name}, which has no number in auxiliary")
+    return maps

@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import chex
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from glam_jax.own_data import images, rotations
-from glam_jax.own_data.key_map import METRES, KeyMap
+from glam_jax.own_data.key_map import METRES, KeyMap, naming
 from glam_jax.own_data.resample import Resampler
 from glam_jax.schema import Layout
 
@@ -37,21 +38,19 @@ def convert(raw: dict[str, list[np.ndarray]], keys: KeyMap, aim: Aim) -> dict[st
     """
     length = len(raw["position"][0])
     at = Resampler(length, keys.rate_hz, aim.rate_hz)
-    steps = {}
+    steps, side = {}, aim.layout.image_size
     for view in aim.layout.views:
-        side = aim.layout.image_size
-        for kind, channels, resize in (
-            ("image", 3, images.square),
-            ("mask", 1, images.square_masks),
+        for name, key, channels, resize in (
+            (f"image_{view}", keys.views[view], 3, images.square),
+            (f"mask_{view}", keys.masks[view], 1, images.square_masks),
         ):
-            name = f"{kind}_{view}"
             if name in raw:
-                with _naming(getattr(keys, f"{'view' if kind == 'image' else kind}s")[view]):
+                with naming(key):
                     steps[name] = resize(at.nearest(raw[name][0]), side, keys.fit)
             else:
-                count = len(at.nearest(np.zeros(length)))
-                steps[name] = np.zeros((count, side, side, channels), np.uint8)
+                steps[name] = np.zeros((at.count, side, side, channels), np.uint8)
     steps["ee_pose"] = _poses(raw, keys, at)
+    chex.assert_shape(steps["ee_pose"], (at.count, aim.layout.ee_dim))
     if keys.has_actions:
         steps["proprio"] = _scaled(raw, keys, "proprio", aim.layout.proprio_dim, at.continuous)
         steps["action"] = _scaled(raw, keys, "action", aim.layout.action_dim, _commands(at, aim))
@@ -64,32 +63,17 @@ def _commands(at: Resampler, aim: Aim):
     return at.commands
 
 
-class _naming:
-    """Puts a key before the message of a ValueError raised inside."""
-
-    def __init__(self, key: str):
-        self._key = key
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, ValueError):
-            raise ValueError(f"key {self._key!r}: {error}") from error
-        return False
-
-
 def _poses(raw: dict, keys: KeyMap, at: Resampler) -> np.ndarray:
     """End-effector poses (T', E) in the workspace's frame, arm after arm, float32."""
     base = Rotation.from_quat(keys.base_rotation).as_matrix()
     arms = []
     for arm in range(len(keys.position)):
         position, rotation, gripper = (raw[k][arm] for k in ("position", "rotation", "gripper"))
-        with _naming(keys.position[arm]):
+        with naming(keys.position[arm]):
             position = _columns(position, 3) * METRES[keys.position_unit]
-        with _naming(keys.gripper[arm]):
+        with naming(keys.gripper[arm]):
             opening = _columns(gripper, 1)
-        with _naming(keys.rotation[arm]):
+        with naming(keys.rotation[arm]):
             turned = rotations.matrices(rotation, keys.rotation_form, keys.angle_unit)
         point = position + turned @ np.asarray(keys.tool_offset)
         placed = point @ base.T + np.asarray(keys.base_position)
@@ -123,7 +107,7 @@ def _scaled(raw: dict, keys: KeyMap, role: str, width: int, resample) -> np.ndar
             raise ValueError(
                 f"{role}_{name} has {len(linear[name])} numbers, expected 1 or {width}"
             )
-    with _naming(", ".join(getattr(keys, role))):
+    with naming(", ".join(getattr(keys, role))):
         joined = np.concatenate([a.reshape(len(a), -1) for a in raw[role]], axis=1)
         values = resample(_columns(joined, width))
     return (values * linear["scale"] + linear["offset"]).astype(np.float32)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from glam_jax import files
 from glam_jax.errors import DataError
+from glam_jax.own_data.images import check as check_images
 
 _QUALITY = 95  # of JPEG
 
@@ -75,9 +76,7 @@ def write_frames(folder: epath.Path, images: np.ndarray) -> None:
     Raises:
       DataError: images of another shape or type.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        found = f"{images.dtype} {images.shape}"
-        raise DataError(f"{folder}: found images {found}, expected uint8 (T, H, W, 3)")
+    check_images(images)
     with files.folder_beside(folder) as new:
         for step, image in enumerate(images):
             Image.fromarray(image).save(new / f"{step:06d}.jpg", quality=_QUALITY, subsampling=0)

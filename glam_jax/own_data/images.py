@@ -3,6 +3,14 @@
 import numpy as np
 from PIL import Image
 
+from glam_jax.errors import DataError
+
+
+def check(images: np.ndarray) -> None:
+    """Raises DataError for what is not uint8 (T, H, W, 3)."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise DataError(f"found {images.dtype} {images.shape}, expected uint8 (T, H, W, 3)")
+
 
 def square(images: np.ndarray, side: int, fit: str) -> np.ndarray:
     """Images (T, H, W, 3) uint8 -> (T, side, side, 3) uint8, smoothed where they shrink.
@@ -13,10 +21,9 @@ def square(images: np.ndarray, side: int, fit: str) -> np.ndarray:
       fit: `crop` cuts the middle square, `pad` adds black bars, `stretch` changes the aspect.
 
     Raises:
-      ValueError: for another shape or type.
+      DataError: see `check`.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise ValueError(f"found {images.dtype} {images.shape}, expected uint8 (T, H, W, 3)")
+    check(images)
     return _resized(_square(images, fit), side, Image.Resampling.BILINEAR)
 
 

@@ -1,9 +1,10 @@
 """The key map: where in a foreign dataset each of the schema's arrays is, and in what form."""
 
+import contextlib
 import dataclasses
 import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from etils import epath
@@ -55,6 +56,15 @@ class Selector:
                 f"asked for [{self.start}:{self.stop}]"
             )
         return flat[:, self.start : self.stop]
+
+
+@contextlib.contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Puts a key before the message of a ValueError raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"key {key!r}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

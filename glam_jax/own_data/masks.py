@@ -6,7 +6,8 @@ import numpy as np
 
 from glam_jax.errors import DataError
 from glam_jax.own_data import frame_files, tracking
-from glam_jax.own_data.key_map import KeyMap
+from glam_jax.own_data.images import check as check_images
+from glam_jax.own_data.key_map import KeyMap, naming
 from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, Track
 
 # What the objects of a view are called where they are not told apart.
@@ -32,9 +33,8 @@ def add(raw: dict[str, list[np.ndarray]], keys: KeyMap, split: str, episode: int
         if not (colours or folder):
             continue
         images = raw[f"image_{view}"][0]
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-            found = f"{images.dtype} {images.shape}"
-            raise ValueError(f"key {keys.views[view]!r}: {found}, expected uint8 (T, H, W, 3)")
+        with naming(keys.views[view]):
+            check_images(images)
         if colours:
             masks, found = tracking.track(view, images, colours, keys.rate_hz, keys.mask_hold_s)
         else:

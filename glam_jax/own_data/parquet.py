@@ -1,10 +1,9 @@
 """Parquet files as numpy arrays by column; the only module that uses pyarrow.
 
-Values of a column are numbers (T,) or (T, n) as they are stored, or lists: of pictures as encoded
+Values of a column are numbers (T,) or (T, n), or lists: of pictures as encoded
 bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -15,7 +14,6 @@ from glam_jax.errors import DataError
 
 try:
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ImportError as error:
     raise DataError("Parquet needs pyarrow: pip install -e '.[lerobot]'") from error
@@ -67,37 +65,20 @@ def read(
 
 def _values(column: "pa.ChunkedArray", place: str) -> np.ndarray | list:
     """One column; see the module."""
-    kind = column.type
-    if pa.types.is_struct(kind):
+    if pa.types.is_struct(column.type):
         found = [row and row.get("bytes") for row in column.to_pylist()]
         if not all(isinstance(row, bytes) for row in found):
             raise DataError(f"{place}: rows without a picture's bytes")
         return found
-    while isinstance(kind, pa.BaseExtensionType):
-        kind = kind.storage_type
-    if isinstance(flat := column.combine_chunks(), pa.ExtensionArray):
-        flat = flat.storage
-    numbers = _numbers(flat)
-    if numbers is None:
-        return column.to_pylist()
-    return numbers.reshape(len(column), -1) if _is_list(kind) else numbers
-
-
-def _numbers(flat: "pa.Array") -> np.ndarray | None:
-    """All numbers in order; None where rows have gaps or several lengths, or no numbers."""
-    while _is_list(flat.type):
-        lengths = pc.list_value_length(flat)
-        if lengths.null_count or len(lengths.unique()) > 1:
-            return None
-        flat = flat.flatten()
-    if flat.null_count or not pa.types.is_primitive(flat.type):
-        return None
-    return flat.to_numpy(zero_copy_only=False)
-
-
-def _is_list(kind: "pa.DataType") -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
+    flat = column.combine_chunks()
+    rows = (flat.storage if isinstance(flat, pa.ExtensionArray) else flat).to_pylist()
+    try:
+        values = np.array(rows)
+    except ValueError:  # of several lengths
+        return rows
+    if values.dtype.kind not in "biuf":  # texts, or gaps
+        return rows
+    return values if values.ndim == 1 else values.reshape(len(rows), -1)
 
 
 # --- Writing ----------------------------------------------------------------------------
@@ -139,27 +120,13 @@ class Appender:
             self._writer = None
 
 
-def write(path: epath.Path, columns: Mapping[str, np.ndarray | list], index: str = "") -> None:
-    """Writes a file at once.
+def write(
+    path: epath.Path, columns: Mapping[str, np.ndarray | list], metadata: Mapping | None = None
+) -> None:
+    """Writes a file at once; its folder is made.
 
     Args:
-      path: its folder is made. columns: see `table`.
-      index: column that pandas shall use as its index, which it finds by the description that
-        it looks for in a file's metadata.
+      columns: see `table`. metadata: of the file, name -> text.
     """
-    rows = table(columns)
-    if index:
-        described = [
-            {"name": name, "field_name": name, "metadata": None} | _pandas_type(values)
-            for name, values in columns.items()
-        ]
-        about = {"index_columns": [index], "column_indexes": [], "columns": described}
-        rows = rows.replace_schema_metadata({"pandas": json.dumps(about)})
     files.make_folder(path.parent)
-    pq.write_table(rows, path)
-
-
-def _pandas_type(values: np.ndarray | list) -> dict[str, str]:
-    if isinstance(values, list):
-        return {"pandas_type": "unicode", "numpy_type": "object"}
-    return {"pandas_type": str(values.dtype), "numpy_type": str(values.dtype)}
+    pq.write_table(table(columns).replace_schema_metadata(metadata), path)

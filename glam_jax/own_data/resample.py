@@ -9,15 +9,19 @@ class Resampler:
 
     Step k of the result is at time k / rate_to, none after the last recorded step. What is
     continuous is interpolated, rotations along the shortest way; images are the nearest in time.
+
+    Attributes:
+      count: T', steps of the result. ratio: recorded steps per new step.
     """
 
     def __init__(self, length: int, rate_from: float, rate_to: float):
         """Raises ValueError if fewer than two steps would be left."""
-        self.ratio = rate_from / rate_to  # recorded steps per new step
+        self.ratio = rate_from / rate_to
         self._source = np.arange(length)
         count = int((length - 1) / self.ratio + 1e-6) + 1
         if count < 2:
             raise ValueError(f"{length} steps at {rate_from:g} Hz are too few at {rate_to:g} Hz")
+        self.count = count
         self._at = np.minimum(np.arange(count) * self.ratio, length - 1)
 
     def continuous(self, values: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Rotations as other people store them, to the first two columns of the rotation matrix."""
 
+import chex
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -93,4 +94,5 @@ def _near(found: np.ndarray, expected: float, what: str) -> None:
 
 def six(rotation: np.ndarray) -> np.ndarray:
     """First two columns of matrices (..., 3, 3), column after column: (..., 6)."""
+    chex.assert_shape(rotation, (..., 3, 3))
     return np.concatenate([rotation[..., :, 0], rotation[..., :, 1]], axis=-1)

@@ -7,8 +7,11 @@ import sys
 
 import foreign_data
 import numpy as np
+import pytest
 from PIL import Image
 
+from glam_jax.errors import ConfigError
+from glam_jax.own_data import __main__ as command
 from glam_jax.own_data import images
 
 TESTS = pathlib.Path(__file__).parents[1]
@@ -73,3 +76,18 @@ def test_the_preview_shows_masks_and_counts_them(tmp_path):
     done = run("masks", tmp_path, hue, f"--out={out}", mask_colours=colours)
     assert "warning: train episode 0, front: square not seen in any of 21 steps" in done.stdout
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "^name one of ingest, masks, frames, convert, export, or --help"),
+        (["mask"], "'mask' is not a command; name one of ingest"),
+        (["frames"], r"frames takes OUT, found \[\]; usage: .* frames OUT --config=CONFIG"),
+        (["ingest", "x"], r"ingest takes no arguments, found \['x'\]"),
+        (["export", "hdf5", "a", "b"], "format 'hdf5' is not known; expected lerobot"),
+    ],
+)
+def test_a_wrong_command_line_is_answered(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        command.main(["own_data", *arguments])

@@ -1,6 +1,7 @@
 """The project's episodes to a LeRobot dataset of format v3.0, for other tools."""
 
 import io
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +21,15 @@ from glam_jax.schema import Episode
 
 # A file that is larger gets no more episodes (MB); files in a folder.
 DATA_MB, VIDEO_MB, CHUNK = 100, 200, 1000
+# By this pandas, with which LeRobot reads the tasks, takes `task` as the index.
+_TASKS = {
+    "index_columns": ["task"],
+    "column_indexes": [],
+    "columns": [
+        {"name": name, "field_name": name, "metadata": None, "pandas_type": kind, "numpy_type": of}
+        for name, kind, of in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+    ],
+}
 
 
 def export(
@@ -134,12 +144,10 @@ class Writer:
         for numbered in (self._data, *self._videos.values()):
             numbered.close()
         columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
-        parquet.write(
-            self._folder / EPISODES_PATH.format(chunk_index=0, file_index=0),
-            columns,
-        )
+        parquet.write(self._folder / EPISODES_PATH.format(chunk_index=0, file_index=0), columns)
         tasks = {"task_index": np.zeros(1, np.int64), "task": [self._task]}
-        parquet.write(self._folder / "meta" / "tasks.parquet", tasks, index="task")
+        about = {"pandas": json.dumps(_TASKS)}
+        parquet.write(self._folder / "meta" / "tasks.parquet", tasks, about)
         found = {}
         for name, kept in self._kept.items():
             picture = self._features[name]["dtype"] in ("image", "video")
