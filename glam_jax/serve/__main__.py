@@ -5,7 +5,7 @@
 Listens on this computer alone. `--host=0.0.0.0` lets others in, which needs a token, in a file
 (`--token_file`) or in the environment (GLAM_JAX_TOKEN); the traffic is not encrypted, so let it
 cross other networks through SSH or a proxy that speaks TLS. What actions are kept within and how
-chunks are carried out: `--config.NAME=...`, see `glam_jax/serve/settings.py`. Ends on SIGINT or
+chunks are carried out: `--config.NAME=...`, see `glam_jax/serve/service.py`. Ends on SIGINT or
 SIGTERM.
 """
 
@@ -16,30 +16,28 @@ from absl import flags
 from ml_collections import config_flags
 
 from glam_jax.runtime import entry
-from glam_jax.serve import settings
+from glam_jax.serve import service
 from glam_jax.serve.policy import load_policy
 from glam_jax.serve.server import PolicyServer, check_exposure
-from glam_jax.serve.service import make_service, warm_up
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of a run with a trained policy.")
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
 _PORT = flags.DEFINE_integer("port", 8000, "Port to listen on; 0: any that is free.", 0, 65535)
 _TOKEN_FILE = flags.DEFINE_string("token_file", None, "File with the token of the clients.")
-_CONFIG = config_flags.DEFINE_config_dict("config", settings.make(), "How to serve it.")
+_CONFIG = config_flags.DEFINE_config_dict("config", service.settings(), "How to serve it.")
 
 
 def main(_):
-    token = settings.read_token(_TOKEN_FILE.value)
+    token = service.read_token(_TOKEN_FILE.value)
     check_exposure(_HOST.value, token)
     config, policy = _CONFIG.value, load_policy(_WORKDIR.value)
-    service = make_service(policy, config)
     server = PolicyServer(
-        service,
+        service.make_service(policy, config),
         token,
         max_message_bytes=config.max_message_bytes,
         max_clients=config.max_clients,
     )
-    took = warm_up(policy)
+    took = service.warm_up(policy)
 
     def ready(host: str, port: int) -> None:
         print(

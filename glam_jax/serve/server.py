@@ -26,8 +26,8 @@ import websockets.exceptions
 from absl import logging
 
 from glam_jax.client import wire
+from glam_jax.serve.service import SettingsError
 from glam_jax.serve.session import Service, Session
-from glam_jax.serve.settings import SettingsError
 
 HEALTH, STATS = "/healthz", "/stats"
 

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import textwrap
 
+import chex
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from glam_jax import schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, check_episode
+from glam_jax.data.spec import Recording, check_episode, describe
 from glam_jax.errors import DataError
 
 TARGET = Recording("lifting", "kinova", schema.Layout(1, 8, True))
@@ -27,11 +28,8 @@ def fake(recording, count, first=0, length=5):
 
 
 def assert_same(one, other):
-    assert one.steps.keys() == other.steps.keys()
-    for name in one.steps:
-        assert one.steps[name].dtype == other.steps[name].dtype
-        np.testing.assert_array_equal(one.steps[name], other.steps[name])
-    for field in ("task", "source", "seed", "success", "simulator_version"):
+    chex.assert_trees_all_equal(one.steps, other.steps, strict=True)
+    for field in ("task", "source", "seed", "success", "simulator_version", "cameras"):
         assert getattr(one, field) == getattr(other, field)
 
 
@@ -55,6 +53,34 @@ def test_what_is_written_is_read(root, recording):
     assert dataset.last(folder, "train", recording).seed == 3
     assert dataset.count(folder, recording) == {"train": 4, "heldout": 2}
     assert [p.name for p in folder.parent.iterdir()] == ["1.0.0"]
+
+
+@pytest.mark.parametrize("views", [("wrist",), ("wrist", "front", "left", "right")])
+def test_a_dataset_has_as_many_cameras_as_it_says(tmp_path, views):
+    layout = schema.Layout(1, 8, True, views=views)
+    recording = Recording("lifting", "kinova", layout, cameras="table 1")
+    (episode,) = fake(recording, 1)
+    episode.simulator_version, episode.cameras = "recorded", "table 1"
+    folder = dataset.write(tmp_path, recording, {"train": [episode]})
+    found = describe(folder)
+    assert found == recording and found.layout.views == tuple(sorted(views))
+    (read,) = dataset.read(folder, "train", found)
+    assert_same(read, episode)
+    with pytest.raises(DataError, match="keys .*'image_front'.* are missing|'image_overhead'"):
+        dataset.read(folder, "train", TARGET)
+
+
+def test_earlier_conversions_say_their_cameras_behind_the_version(tmp_path):
+    """And in the key map that they were made from."""
+    about = {"made_from": {"cameras": "table 1"}}
+    earlier = Recording("lifting", "arm", TARGET.layout, about)
+    (episode,) = fake(earlier, 1)
+    episode.simulator_version = "recorded, table 1"
+    folder = dataset.write(tmp_path, earlier, {"train": [episode]})
+    now = Recording("lifting", "arm", TARGET.layout, about, cameras="table 1")
+    assert describe(folder) == now
+    (read,) = dataset.read(folder, "train", now)
+    assert (read.simulator_version, read.cameras) == ("recorded", "table 1")
 
 
 def test_steps_follow_rlds(root):

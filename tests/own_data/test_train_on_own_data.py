@@ -15,8 +15,8 @@ from glam_jax.errors import DataError
 from glam_jax.experiment import experiment
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.own_data import images
-from glam_jax.serve import service, settings
-from glam_jax.serve.settings import SettingsError
+from glam_jax.serve import service
+from glam_jax.serve.service import SettingsError
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,7 @@ def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
     assert actions.shape == (4, 7) and low.shape == (7,)
     assert (actions >= low).all() and (actions <= high).all()
     with pytest.raises(SettingsError, match="have 7 and 7 numbers an arm"):
-        service.make_service(policy, settings.make())
+        service.make_service(policy, service.settings())
 
 
 def test_the_joined_source_is_target_data_and_weighted(run):

@@ -12,8 +12,7 @@ from running_server import running
 from glam_jax.client import Actor, PolicyClient
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.serve import border
-from glam_jax.serve.execution import Receding
-from glam_jax.serve.limits import Limits
+from glam_jax.serve.actions import Limits, Receding
 from glam_jax.serve.session import Service
 
 WORLD = PointWorld()

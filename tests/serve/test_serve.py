@@ -12,7 +12,7 @@ import tiny_policy
 
 import glam_jax
 from glam_jax.client import PolicyClient
-from glam_jax.serve import settings
+from glam_jax.serve import service
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -60,9 +60,9 @@ def test_what_others_could_reach_is_one_line_without_a_token(folder):
 
 def test_the_token(tmp_path, monkeypatch):
     monkeypatch.delenv("GLAM_JAX_TOKEN", raising=False)
-    assert settings.read_token(None) is None
+    assert service.read_token(None) is None
     monkeypatch.setenv("GLAM_JAX_TOKEN", "from outside")
-    assert settings.read_token(None) == "from outside"
+    assert service.read_token(None) == "from outside"
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(settings.SettingsError, match="empty file"):
-        settings.read_token(str(tmp_path / "empty"))
+    with pytest.raises(service.SettingsError, match="empty file"):
+        service.read_token(str(tmp_path / "empty"))

@@ -21,7 +21,7 @@ from running_server import MAX_BYTES, running
 
 import glam_jax
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
-from glam_jax.serve import service, settings
+from glam_jax.serve import service
 from glam_jax.serve.server import check_exposure
 
 
@@ -37,7 +37,7 @@ def make_service(policy):
     """A service of the tiny policy; without speed limits unless they are asked for."""
 
     def make(**values):
-        config = settings.make()
+        config = service.settings()
         config.update({"joint_speed": (), **values})
         return service.make_service(policy, config)
 
@@ -161,7 +161,7 @@ def test_a_token_is_asked_for(policy, make_service):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "robot.example"])
 def test_others_may_not_reach_it_without_a_token(host):
-    with pytest.raises(settings.SettingsError, match="needs a token"):
+    with pytest.raises(service.SettingsError, match="needs a token"):
         check_exposure(host, None)
     check_exposure(host, "a token")
 
