@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 import glam_jax
 from glam_jax import config
-from glam_jax.serve import settings
+from glam_jax.serve import service
 
 PACKAGE = pathlib.Path(glam_jax.__file__).parent
 
@@ -160,8 +160,8 @@ def configuration() -> str:
         "\n## Serving\n\nOf `python -m glam_jax.serve`, apart from the config of the run.\n\n"
         "| key | default | what it is |\n|---|---|---|"
     )
-    notes = comments(settings, {"make": ""})
-    for key, value in flat(settings.make()).items():
+    notes = comments(service, {"settings": ""})
+    for key, value in flat(service.settings()).items():
         page.append(f"| `{key}` | {_value(value)} | {_cell(notes.get(key, ''))} |")
     return "\n".join(page) + "\n"
 

@@ -116,5 +116,5 @@ def test_a_command_of_the_pages_that_takes_seconds_runs():
 
 def _exists(key: str, words: list[str]) -> bool:
     served = words[2] == "glam_jax.serve"
-    keys = reference.flat(reference.settings.make() if served else config.make("lifting"))
+    keys = reference.flat(reference.service.settings() if served else config.make("lifting"))
     return key in keys or "study" in words[2]

@@ -46,8 +46,8 @@ class Machine:
 
 
 # From cloud.google.com/tpu/docs (v5e, v4: pod, all-reduce bandwidth of a pod over its chips, the
-# network cards of a v5e host; those of a v4 host are assumed alike). Of the H100 SXM: NVLink 900 GB/s
-# both ways, 400 Gbit/s InfiniBand a GPU, which were not checked against NVIDIA's sheets.
+# network cards of a v5e host; those of a v4 host are assumed alike). Of the H100 SXM: NVLink
+# 900 GB/s both ways, 400 Gbit/s InfiniBand a GPU, which were not checked against NVIDIA's sheets.
 MACHINES = {
     "tpu_v5e": Machine(256, 51.2e12 / 256, 25e9 / 8, 1e-6, 20e-6, 8, 25e9),
     "tpu_v4": Machine(4096, 1.1e15 / 4096, 25e9 / 4, 1e-6, 20e-6, 4, 25e9),
