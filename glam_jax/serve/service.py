@@ -28,24 +28,25 @@ class SettingsError(UserError, ValueError):
 def settings() -> ConfigDict:
     """The default settings, locked."""
     settings = ConfigDict()
-    # chunk: a reply is the head of a chunk. ensemble: one action, averaged over chunks.
+    # chunk: a reply is the first actions of a chunk. ensemble: a reply is one action, averaged over
+    # chunks.
     settings.mode = "chunk"
-    settings.execute = 0  # actions in a reply of mode chunk; 0: as the run was evaluated
-    settings.ensemble_decay = 0.01  # of the weights of newer chunks; negative prefers newer ones
-    settings.joint_low = ()  # lowest, per arm, rad; empty: the limits of the run's robot
-    settings.joint_high = ()  # highest, likewise
-    # Per arm, rad/s: about what a Kinova Gen3's large and small actuators are rated for. 0: no
-    # limit.
+    settings.execute = 0  # Actions in a reply of mode chunk; 0 takes those of the run's evaluation.
+    settings.ensemble_decay = 0.01  # Decay of weights from old to new chunks.
+    settings.joint_low = ()  # Lowest joint targets of an arm, rad; empty: the robot's limits.
+    settings.joint_high = ()  # Highest joint targets of an arm, rad; empty likewise.
+    # Fastest change of joint targets, rad/s; 0 sets no limit. About what the large and the small
+    # actuators of a Kinova Gen3 are rated for.
     settings.joint_speed = (1.39, 1.39, 1.39, 1.39, 1.22, 1.22, 1.22)
-    settings.gripper_speed = 0.0  # of the gripper command, 1/s; 0: left to the gripper
+    settings.gripper_speed = 0.0  # Fastest change of the gripper command, 1/s; 0 sets no limit.
     # Seconds after which the last command is no longer taken for where the arm is going, and
     # the speed limit starts from the measured joints.
     settings.forget_s = 10.0
     # Poses and joints may lie outside the demonstrations' range by this many times its width;
-    # negative: anywhere.
+    # a negative value admits any.
     settings.range_margin = 1.0
-    settings.max_message_bytes = 4 << 20  # of one observation
-    settings.max_clients = 64  # connections at once
+    settings.max_message_bytes = 4 << 20  # Most bytes of one observation.
+    settings.max_clients = 64  # Most connections at a time.
     return settings.lock()
 
 

@@ -1,0 +1,39 @@
+"""Commands of the package in the process of the tests, each with flags of its own."""
+
+import importlib
+import sys
+from types import ModuleType
+
+from absl import flags
+
+_OWN = {}  # command -> its flags by name
+
+
+def load(name: str) -> ModuleType:
+    """The module of a command, whose flags are taken out again: others have the same names."""
+    others = set(flags.FLAGS)
+    module = importlib.import_module(name)
+    _OWN.setdefault(name, _take(others))
+    return module
+
+
+def run(name: str, *words: str) -> None:
+    """Calls `main` of a command as `python -m NAME WORDS` does, without its exit status."""
+    module, others, argv = load(name), set(flags.FLAGS), [name, *words]
+    given, sys.argv = sys.argv, argv  # config flags look for their overrides there
+    for flag, made in _OWN[name].items():
+        flags.FLAGS[flag] = made
+    try:
+        module.main(flags.FLAGS(argv))
+    finally:
+        sys.argv = given
+        for made in _take(others).values():
+            made.unparse()
+        flags.FLAGS.unparse_flags()
+
+
+def _take(others: set[str]) -> dict[str, flags.Flag]:
+    taken = {name: flags.FLAGS[name] for name in set(flags.FLAGS) - others}
+    for name in taken:
+        delattr(flags.FLAGS, name)
+    return taken
