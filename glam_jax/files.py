@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import filelock
 import numpy as np
 from etils import epath
 
@@ -240,3 +241,21 @@ def remove(place: epath.PathLike) -> None:
         place.rmtree(missing_ok=True)
     else:
         place.unlink(missing_ok=True)
+
+
+def lock(file: epath.PathLike) -> filelock.BaseFileLock:
+    """A lock between the processes of this machine; that of a killed process is free at once.
+
+    The file is there only to be locked, and stays; its folder is made. A bucket has no locks: its
+    files are locked in this machine's temporary folder.
+
+    Example:
+      with files.lock(folder / "a.lock").acquire(timeout=0):  # or raises filelock.Timeout
+          ...
+    """
+    file = path(file)
+    if _in_bucket(file):
+        ours = path(tempfile.gettempdir()) / f"glam_jax_locks_{os.getuid()}"
+        file = ours / os.fspath(file).replace("://", "/")
+    make_folder(file.parent)
+    return filelock.FileLock(file)

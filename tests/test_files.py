@@ -3,7 +3,9 @@
 import ast
 import json
 import pathlib
+import tempfile
 
+import filelock
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -38,7 +40,6 @@ DOORS = {
     "own_data/lerobot/reader": ({"open"}, "PIL, of bytes from a data file"),
     "own_data/video": ({"open"}, "PyAV, of a local file from `files`"),
     "stages/relabel": ({"save", "load"}, "numpy, of bytes from `files`"),
-    "study/claims": (TOUCHES | {"Path", "utime", "stat"}, "locks, which must not be replaced"),
 }
 
 
@@ -152,6 +153,21 @@ def test_a_bucket_gets_a_copy_and_gives_one(tmp_path, monkeypatch):
         assert new.parent != files.path(tmp_path) and target.read_text() == "old"
     with files.local(target) as at:
         assert at != files.path(target) and at.read_text() == "new"
+
+
+def test_a_lock_is_beside_what_it_guards_or_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "machine"))
+    for place in (tmp_path / "locks" / "a.lock", "gs://bucket/locks/a.lock"):
+        with files.lock(place).acquire(timeout=0):
+            with pytest.raises(filelock.Timeout):
+                files.lock(place).acquire(timeout=0)
+            with files.lock(files.path(place).with_name("b.lock")).acquire(timeout=0):
+                pass
+        with files.lock(place).acquire(timeout=0):
+            pass
+    (ours,) = (tmp_path / "machine").iterdir()
+    assert (ours / "gs" / "bucket" / "locks" / "a.lock").exists()
+    assert (tmp_path / "locks" / "a.lock").exists()
 
 
 def test_paths(monkeypatch):

@@ -5,10 +5,11 @@
 
     python -m glam_jax.study --config=... --known=results/main_table.json
 
-Skips what is done and continues what was stopped. Jobs started with one --workdir, on one host or
-on several that share it, share the work: with --shard each takes its part of the cells, without it
-each takes whatever no other is doing. `--known` leaves out the cells of a summary, for a study that
-goes on where none of its run folders are. Writes report.md, CSV, figures and summary.json.
+Skips what is done and continues what was stopped. Of several jobs on one machine with one
+--workdir, each takes the cells that no other is doing. Jobs on different machines do not see each
+other: with --shard each does its own part of the cells. `--known` leaves out the cells of a
+summary, for a study that goes on where none of its run folders are. Writes report.md, CSV, figures
+and summary.json.
 """
 
 import sys

@@ -9,6 +9,7 @@ A variant is a named change of the config. It may be for some methods only, and 
 model from another variant of the same task, method and seed instead of pretraining one.
 """
 
+import collections
 import dataclasses
 import re
 import sys
@@ -155,7 +156,8 @@ def expand(study: ConfigDict) -> list[Cell]:
 def share(cells: Sequence[Cell], text: str) -> list[Cell]:
     """The cells of a share such as "2/8", the second of eight; all for "".
 
-    Every cell is in exactly one share.
+    Every cell is in exactly one share, that of the cell which lends it a world model: jobs on
+    different machines neither make one twice nor wait for each other.
 
     Raises:
       StudyError: text that is no share.
@@ -165,7 +167,13 @@ def share(cells: Sequence[Cell], text: str) -> list[Cell]:
     found = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
     if not found or not 1 <= int(found[1]) <= int(found[2]):
         raise StudyError(f"shard is {text!r}; expected K/N with K from 1 to N, such as 2/8")
-    return list(cells[int(found[1]) - 1 :: int(found[2])])
+    together = collections.defaultdict(list)
+    for cell in cells:
+        together[cell.lender or cell.name].append(cell)
+    shares = [[] for _ in range(int(found[2]))]
+    for group in sorted(together.values(), key=len, reverse=True):
+        min(shares, key=len).extend(group)
+    return sorted(shares[int(found[1]) - 1], key=cells.index)
 
 
 def with_lenders(wanted: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:

@@ -1,13 +1,15 @@
 """One of perhaps many jobs at work on a study's folder.
 
     FOLDER/cells/NAME/         a run folder for each cell, as `train` makes it
-    FOLDER/claims/             who is at work on what, see `claims`
+    FOLDER/locks/NAME.lock     locked by the job that is at work on the cell
 
 A cell is done when its run folder holds the results that the study measures. A job goes through
 its cells again and again: it skips what is done, leaves what another job is doing, and puts off
-what waits for a world model, until nothing is left that it could do or wait for. A killed cell
-continues where it was, since its run does. A cell that fails leaves `error.txt` in its folder, the
-job goes on with the others, and the next start tries it again.
+what waits for a world model, until nothing is left that it could do or wait for. A killed job's
+locks are free at once, and its cell continues where it was. A cell that fails leaves `error.txt`
+in its folder, the job goes on with the others, and the next start tries it again.
+
+Locks are those of one machine, see `files.lock`; jobs on several machines take shares of the cells.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 
+import filelock
 import jax
 from etils import epath
 from ml_collections import ConfigDict
@@ -26,7 +29,6 @@ from glam_jax.experiment import experiment, replay
 from glam_jax.experiment.workdir import REPLAY as REPLAY_FILE
 from glam_jax.experiment.workdir import RESULTS, Workdir
 from glam_jax.runtime.preemption import Preempted
-from glam_jax.study import claims
 from glam_jax.study.grid import POLICY, REPLAY, Cell, with_lenders
 
 MADE = {POLICY: RESULTS, REPLAY: REPLAY_FILE}  # the file by which a measurement is there
@@ -117,18 +119,23 @@ def _settle(
         return True
     if lender and not is_done(folder, lender):
         return False
-    held = claims.claim(folder / "claims", cell.name)
-    if held is None:
+    try:
+        held = _lock(folder, cell.name).acquire(timeout=0)
+    except filelock.Timeout:
         return False
-    with held:
+    with held:  # another job may just have finished it
         error = None if is_done(folder, cell) else _attempt(cell, folder, carry_out)
-        if error is None:
-            held.finish()
-            tally.done.append(cell.name)
-        else:
-            tally.failed[cell.name] = error
-            tqdm.write(f"{cell.name} failed: {error}")
+    if error is None:
+        tally.done.append(cell.name)
+    else:
+        tally.failed[cell.name] = error
+        tqdm.write(f"{cell.name} failed: {error}")
     return True
+
+
+def _lock(folder: epath.Path, name: str) -> filelock.BaseFileLock:
+    """The lock of a cell in its study's folder, or of a dataset in its data root."""
+    return files.lock(folder / "locks" / f"{name}.lock")
 
 
 def _attempt(cell: Cell, folder: epath.Path, carry_out: CarryOut) -> str | None:
@@ -215,5 +222,11 @@ def _record(key: tuple[str, str, str, int], counts: tuple[int, int]) -> None:
     """Makes sure of a dataset, alone: two jobs would write the same files."""
     root, task, source, image_size = key
     name = f"{task}_{source}_{image_size}px"
-    with claims.waiting(files.path(root) / "claims", name, say=tqdm.write):
+    lock = _lock(files.path(root), name)
+    try:
+        held = lock.acquire(timeout=0)
+    except filelock.Timeout:
+        tqdm.write(f"waiting for {name}, which another job records")
+        held = lock.acquire()
+    with held:
         simulated.collect(task, source, *counts, image_size, root)

@@ -76,16 +76,20 @@ def test_a_borrower_whose_lender_lacks_the_method_is_refused():
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 8])
-def test_shares_are_disjoint_and_whole(number):
+def test_shares_are_disjoint_and_whole_and_have_their_lenders(number):
     cells = grid.expand(make(variants=BORROWING, methods=("glam_o", "mip")))
     shares = [grid.share(cells, f"{k}/{number}") for k in range(1, number + 1)]
     names = [cell.name for share in shares for cell in share]
     assert sorted(names) == sorted(cell.name for cell in cells)
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    for share in shares:
+        assert {cell.lender for cell in share} - {""} <= {cell.name for cell in share}
+        assert share == sorted(share, key=cells.index)
+    # The largest group, a lender and its borrower, is what shares may differ by.
+    assert max(map(len, shares)) - min(map(len, shares)) <= 2
     assert grid.share(cells, "") == cells
 
 
-def test_a_share_brings_the_lenders_it_needs():
+def test_borrowers_bring_the_lenders_they_need():
     cells = grid.expand(make(variants=BORROWING, methods=("glam_o", "mip"), seeds=(0,)))
     borrower = [cell for cell in cells if cell.lender]
     assert [cell.name for cell in grid.with_lenders(borrower, cells)] == [

@@ -80,7 +80,7 @@ def test_a_failure_is_named_and_the_rest_reported(command, tmp_path, capsys):
     printed = capsys.readouterr()
     assert "lifting_glamo_seed0 will fail: unknown method 'glamo'" in printed.out
     folder = tmp_path / "cells" / "lifting_glamo_seed0"
-    assert f"failed: {folder}: ValueError: unknown method 'glamo'" in printed.err
+    assert f"failed: {folder}: ConfigError: unknown method 'glamo'" in printed.err
     assert (folder / "error.txt").exists() and (tmp_path / "report.md").exists()
 
 
