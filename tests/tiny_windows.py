@@ -69,22 +69,3 @@ def only(model, *names):
 
 def size(tree):
     return sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
-
-
-def assert_target_rows_are_enough(model, params, batch):
-    """Terms computed for target rows alone are those of all rows, where they count."""
-    rows = np.flatnonzero(batch["is_target"])
-    count = len(batch["is_target"])
-    assert 0 < len(rows) < count
-
-    @jax.jit
-    def terms(rows):
-        return model.apply(params, batch, jax.random.key(2), rows, method="loss")[0]
-
-    # One index more than there are target rows, which is no row.
-    every, some = terms(np.arange(count)), terms(np.append(rows, count))
-    for name, counts_on in model.term_rows.items():
-        expected = np.array(every[name])
-        if counts_on == "target":
-            expected[np.delete(np.arange(count), rows)] = 0.0
-        np.testing.assert_allclose(some[name], expected, rtol=1e-4, atol=1e-6)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glam_jax.benchmark.torch_layers import MLP, SmallEncoder, linears, norms
+from glam_jax.models.augment import SHADES
 from glam_jax.models.mip import T_STAR
-from glam_jax.models.vision import SHADES
 from glam_jax.schema import Layout
 
 
@@ -105,7 +105,7 @@ class MipPolicy(nn.Module):
         }
 
     def augmented(self, image_BxVxHxWx3: Tensor, draws: dict[str, Tensor]) -> list[Tensor]:
-        """`vision.random_shift`, `random_shading` and `random_colours`: of each view
+        """`augment.random_shift`, `random_shading` and `random_colours`: of each view
         (B, 3, H, W), channels last."""
         b, v, h, w, c = image_BxVxHxWx3.shape
         shift = draws["corner"] - self.pixels
@@ -127,10 +127,8 @@ class MipPolicy(nn.Module):
         image = image * (1.0 + draw[..., :3]) + 127.5 * draw[..., 3:]
         return [view.permute(0, 3, 1, 2) for view in image.unbind(1)]
 
-    def loss(
-        self, batch: dict[str, Tensor], draws: dict[str, Tensor], decoded: Tensor
-    ) -> dict[str, Tensor]:
-        """Unreduced terms (B,) as `mip.MipPolicy.loss`; `decoded`: indices of the target rows."""
+    def loss(self, batch: dict[str, Tensor], draws: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Unreduced terms (B,) as `mip.MipPolicy.loss`."""
         label, valid = batch["label"], batch["valid"]
         views = self.augmented(batch["image"], draws)
         pose = batch["ee_pose"] + self.pose_noise * draws["pose"]
@@ -140,14 +138,12 @@ class MipPolicy(nn.Module):
         second = self.network(noisy, T_STAR, condition)
         share = valid / valid.sum(1, keepdim=True).clamp(min=1.0)
 
-        def per_row(error: Tensor, share: Tensor) -> Tensor:
+        def per_row(error: Tensor) -> Tensor:
             return (error.square().sum(-1) * share).sum(-1)
 
-        action, share_decoded = batch["action"][decoded], share[decoded]
-        guesses = torch.stack([first[decoded], second[decoded]])
-        errors = per_row(self.action_decoder["mlp"][0](guesses) - action, share_decoded)
+        decoded = self.action_decoder["mlp"][0](torch.stack([first, second]))
         return {
-            "first": 0.1 * per_row((first - label) / T_STAR, share),
-            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR), share),
-            "action": errors.new_zeros(len(label)).index_put((decoded,), errors.sum(0)),
+            "first": 0.1 * per_row((first - label) / T_STAR),
+            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR)),
+            "action": per_row(decoded - batch["action"]).sum(0),
         }

@@ -157,7 +157,7 @@ class Pretrain(Stage):
             "proprio_step_scale": proprio["diff_std"] / proprio["std"],
             "action": normalized(batch["action"], self.stats["action"]) * target,
         }
-        return self.model.loss(seen, draws, self._places[0])
+        return self.model.loss(seen, draws)
 
 
 class Clone(Stage):
@@ -201,7 +201,7 @@ class Clone(Stage):
             "action": normalized(batch["action"], self.stats["action"]),
             "valid": batch["valid"],
         }
-        return self.model.loss(seen, draws, self._places[0])
+        return self.model.loss(seen, draws)
 
 
 STAGES = {"pretrain": Pretrain, "clone": Clone}

@@ -87,9 +87,7 @@ class Glam(nn.Module):
             "frame": torch.randint(transitions + 1, (runs,), device=device),
         }
 
-    def loss(
-        self, batch: dict[str, Tensor], draws: dict[str, Tensor], target_rows: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, batch: dict[str, Tensor], draws: dict[str, Tensor]) -> dict[str, Tensor]:
         """Unreduced terms (B,) as `models.glam.Glam.loss`; `batch` is one of its batches."""
         image = batch["image"]
         b, t = image.shape[:2]
@@ -106,29 +104,22 @@ class Glam(nn.Module):
             "forward_ee": forward[1],
             "kl_idm": kl_to_standard_normal(q_phi),
         }
-        terms = {name: term.mean(1) for name, term in terms.items()}
 
-        by_row = [batch[name] for name in ("proprio", "proprio_step", "action")]
-        by_row += [y, step, ee, ee_step, *q_phi, draws["eta"]]
-        proprio, proprio_step, action, y, step, ee, ee_step, mean, log_variance, eta = (
-            x[target_rows] for x in by_row
-        )
-        proprio, action = proprio[:, :-1], action[:, :-1]
+        proprio, action = batch["proprio"][:, :-1], batch["action"][:, :-1]
         q_eta = self.action_encoder(proprio, action)
-        z_eta = sample(q_eta, eta)
+        z_eta = sample(q_eta, draws["eta"])
         forward = self.forward_terms(y, ee, z_eta, step, ee_step, ee_scale)
         (predicted,) = self.proprio_forward(proprio, z_eta)
         stopped = (q_eta[0].detach(), q_eta[1].detach())
-        of_target = {
+        terms |= {
             "target_forward_y": forward[0],
             "target_forward_ee": forward[1],
-            "proprio": squared((predicted - proprio_step) * batch["proprio_step_scale"]),
+            "proprio": squared((predicted - batch["proprio_step"]) * batch["proprio_step_scale"]),
             "action": squared(self.action_decoder["mlp"][0](z_eta) - action),
             "kl_action_encoder": kl_to_standard_normal(q_eta),
-            "alignment": kl_divergence((mean, log_variance), stopped),
+            "alignment": kl_divergence(q_phi, stopped),
         }
-        for name, term in of_target.items():
-            terms[name] = term.new_zeros(b).index_put((target_rows,), term.mean(1))
+        terms = {name: term.mean(1) for name, term in terms.items()}
         seen = draws["row"], draws["frame"]
         error = self.image_error(y_BxTxY[seen], pixels.unflatten(0, (b, t))[seen])
         image_term = error.new_zeros(b).index_put((draws["row"],), error * self.rows_per_image)

@@ -6,7 +6,6 @@ CLAM-O is the same model with masks of the manipulated objects in place of RGB.
 
 import jax
 
-from glam_jax.models.losses import chosen, put_back
 from glam_jax.models.modules import PointPosterior
 from glam_jax.models.world_model import GroundedModel, over_time, squared
 
@@ -33,16 +32,17 @@ class Clam(GroundedModel, kw_only=True):
         """z_t as the inverse dynamics model gives it, (B, T-1, Z)."""
         return self.infer(self.encode(batch["image"]), batch)
 
-    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Reconstruction of images, next states and actions; see `LatentActionModel.loss`."""
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         z = self.infer(y_BxTxY, batch)
         forward_y, forward_ee = self.forward_terms(y, y_next, batch, z)
-        z_target, action = chosen(z, target_rows), chosen(batch["action"], target_rows)[:, :-1]
-        terms = over_time({"forward_y": forward_y, "forward_ee": forward_ee})
-        error = squared(self.decode(z_target) - action).mean(axis=1)
-        terms["action"] = put_back(error, target_rows, len(z))
-        metrics = over_time(self.copy_baseline(y, y_next, batch))
+        terms = {
+            "forward_y": forward_y,
+            "forward_ee": forward_ee,
+            "action": squared(self.decode(z) - batch["action"][:, :-1]),
+        }
         image = self.image_term(batch, y_BxTxY, key)
-        return {"image": image, **terms}, metrics
+        metrics = self.copy_baseline(y, y_next, batch)
+        return {"image": image, **over_time(terms)}, over_time(metrics)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.losses import chosen, put_back
 from glam_jax.models.modules import (
     Gaussian,
     Posterior,
@@ -17,8 +16,6 @@ from glam_jax.models.modules import (
 )
 from glam_jax.models.world_model import GroundedModel, check_choice, over_time, squared
 
-# What `Glam.target_terms` reads of a window batch that has one entry a row.
-WINDOW_ROWS = ("ee_pose", "ee_step", "proprio", "proprio_step", "action")
 ALIGNMENTS = ("asymmetric", "symmetric", "none")
 ACTION_LOSSES = ("action_encoder", "idm")
 
@@ -70,51 +67,31 @@ class Glam(GroundedModel, kw_only=True):
         q_eta = self.action_encoder(batch["proprio"][:, :-1], batch["action"][:, :-1])
         return q_eta.sample(key, row_B)
 
-    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Terms of J_H + J_T + C_KL; see `LatentActionModel.loss`."""
         key_phi, key_eta, key_image = jax.random.split(key, 3)
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         row_B = draws.row_numbers(batch, len(y))
+
+        # J_H, on every source.
         q_phi = self.infer(y_BxTxY, batch)
         z_phi = q_phi.sample(key_phi, row_B)
-
         forward_y, forward_ee = self.forward_terms(y, y_next, batch, z_phi)
-        terms = over_time(
-            {
-                "forward_y": forward_y,
-                "forward_ee": forward_ee,
-                "kl_idm": kl_to_standard_normal(q_phi),
-            }
-        )
-        by_row = {name: batch[name] for name in WINDOW_ROWS}
-        seen = (by_row, y_BxTxY, q_phi, z_phi, row_B)
-        by_row, *seen = jax.tree.map(lambda x: chosen(x, target_rows), seen)
-        of_target = over_time(self.target_terms({**batch, **by_row}, *seen, key_eta))
-        terms |= {name: put_back(term, target_rows, len(y)) for name, term in of_target.items()}
-        metrics = over_time(self.copy_baseline(y, y_next, batch))
-        image = self.image_term(batch, y_BxTxY, key_image)
-        return {"image": image, **terms}, metrics
+        terms = {
+            "forward_y": forward_y,
+            "forward_ee": forward_ee,
+            "kl_idm": kl_to_standard_normal(q_phi),
+        }
 
-    def target_terms(
-        self,
-        batch: dict,
-        y_BxTxY: jax.Array,
-        q_phi: Gaussian,
-        z_phi: jax.Array,
-        row_B: jax.Array,
-        key: jax.Array,
-    ) -> dict[str, jax.Array]:
-        """The terms that need the robot's actions, (B, T-1): J_T and C_KL, of target rows."""
-        y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
+        # J_T and C_KL, which need the robot's actions.
         proprio, action = batch["proprio"][:, :-1], batch["action"][:, :-1]
         q_eta = self.action_encoder(proprio, action)
-        z_eta = q_eta.sample(key, row_B)
-
+        z_eta = q_eta.sample(key_eta, row_B)
         target_forward_y, target_forward_ee = self.forward_terms(y, y_next, batch, z_eta)
         proprio_error = self.proprio_forward(proprio, z_eta) - batch["proprio_step"]
         z_decoded = z_eta if self.action_loss_on == "action_encoder" else z_phi
-        return {
+        terms |= {
             "target_forward_y": target_forward_y,
             "target_forward_ee": target_forward_ee,
             "proprio": squared(proprio_error * batch["proprio_step_scale"]),
@@ -122,6 +99,9 @@ class Glam(GroundedModel, kw_only=True):
             "kl_action_encoder": kl_to_standard_normal(q_eta),
             "alignment": self.alignment_term(q_phi, q_eta),
         }
+        image = self.image_term(batch, y_BxTxY, key_image)
+        metrics = self.copy_baseline(y, y_next, batch)
+        return {"image": image, **over_time(terms)}, over_time(metrics)
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:
         """C_KL of SPEC section 2 (B, T-1), or one of its ablations."""

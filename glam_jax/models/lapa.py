@@ -59,13 +59,12 @@ class Lapa(LatentActionModel, kw_only=True):
         """(B, T-1, Z) -> (B, T-1, m, Z / m)."""
         return z_BxTxZ.reshape(*z_BxTxZ.shape[:2], self.codes, -1)
 
-    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Reconstruction of images and next states; see `LatentActionModel.loss`.
 
         The metric `code_share` (B, K) is the share of the row's m (T-1) parts that took each
         code.
         """
-        del target_rows  # all terms are of all rows
         key_code, key_image = jax.random.split(key)
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
@@ -79,9 +78,8 @@ class Lapa(LatentActionModel, kw_only=True):
         terms = {"forward_y": forward_y, "forward_ee": forward_ee}
         share = jax.nn.one_hot(index_BxTxM, self.codebook_size).mean(axis=2)
         metrics = self.copy_baseline(y, y_next, batch) | {"code_share": share}
-        terms, metrics = over_time(terms), over_time(metrics)
         image = self.image_term(batch, y_BxTxY, key_image)
-        return {"image": image, **terms}, metrics
+        return {"image": image, **over_time(terms)}, over_time(metrics)
 
 
 def nearest(part: jax.Array, codebook_KxD: jax.Array) -> jax.Array:

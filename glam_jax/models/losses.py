@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 
 def reduce_terms(
@@ -36,31 +35,6 @@ def reduce_terms(
         means[name] = masked_mean(term, is_target, count) if rows[name] == "target" else term.mean()
         total = total + weights[name] * means[name]
     return total, means
-
-
-def target_indices(is_target: jax.Array, whole: np.ndarray) -> jax.Array:
-    """Indices of the target rows of a batch, or of a piece of one: for terms that others have not.
-
-    Args:
-      is_target: (B,) 1 on target rows. whole: of the whole batch, as of `feeds.target_rows`.
-
-    Returns:
-      (n,) int, n being the most target rows of any such piece, since they are evenly spread; B,
-      which is no row, where there are fewer.
-    """
-    rows = len(is_target)
-    most = -(-rows * int(whole.sum()) // len(whole))
-    return jnp.flatnonzero(is_target, size=most, fill_value=rows)
-
-
-def chosen(x: jax.Array, rows: jax.Array | slice) -> jax.Array:
-    """Some rows of (B, ...); any for an index past the last one, as of `target_indices`."""
-    return x.at[rows].get(mode="clip")
-
-
-def put_back(term: jax.Array, rows: jax.Array | slice, count: int) -> jax.Array:
-    """A term of `chosen` rows as one of `count` rows, 0 where none was chosen."""
-    return jnp.zeros(count).at[rows].set(term, mode="drop")
 
 
 def masked_mean(value: jax.Array, mask: jax.Array, count: float | None = None) -> jax.Array:

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax.models import draws
-from glam_jax.models.layers import mish
-from glam_jax.models.losses import chosen, masked_mean, put_back
+from glam_jax.models.augment import random_colours, random_shading, random_shift
+from glam_jax.models.cpu import mish
+from glam_jax.models.losses import masked_mean
 from glam_jax.models.modules import ActionDecoder
-from glam_jax.models.vision import TwoViewEncoder, random_colours, random_shading, random_shift
+from glam_jax.models.vision import TwoViewEncoder
 
 # t* of the second step: how much of the answer the second network call is given.
 T_STAR = 0.9
@@ -125,12 +126,8 @@ class MipPolicy(nn.Module):
         second = jnp.clip(self.network(first, T_STAR, condition), -1.0, 1.0)
         return self.decode(second)
 
-    def loss(self, batch: dict, key: jax.Array, decoded_rows=slice(None)) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Unreduced terms, each (B,): the two regressions on labels, and decoded actions.
-
-        Actions are decoded for `decoded_rows` alone, an index of rows, and the term of the others
-        is 0: auxiliary rows have no action to compare with, and h_a is a quarter of the work.
-        Indices past the last row are left out.
 
         first  = f(0, 0, c),  second = f(a + (1 - t*) e, t*, c),  e ~ N(0, I);
         0.1 [ ((first - a) / t*)^2 + ((second - a) / (1 - t*))^2 ] summed over dimensions, mean
@@ -158,9 +155,8 @@ class MipPolicy(nn.Module):
             "action": jnp.zeros(label.shape[0]),
         }
         if self.decodes:
-            action, valid, *guesses = (
-                chosen(x, decoded_rows) for x in (batch["action"], batch["valid"], first, second)
+            terms["action"] = sum(
+                per_row(self.decode(guess) - batch["action"], batch["valid"])
+                for guess in (first, second)
             )
-            error = sum(per_row(self.decode(guess) - action, valid) for guess in guesses)
-            terms["action"] = put_back(error, decoded_rows, len(label))
         return terms, {}

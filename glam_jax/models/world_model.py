@@ -16,11 +16,11 @@ import jax.numpy as jnp
 
 from glam_jax import schema
 from glam_jax.models import draws
-from glam_jax.models.layers import ConvDecoder, ConvEncoder, in_chunks
-from glam_jax.models.losses import put_back
+from glam_jax.models.cpu import in_chunks
+from glam_jax.models.layers import ConvDecoder, ConvEncoder
 from glam_jax.models.modules import ActionDecoder, ForwardModel
 
-# Images in a chunk of the encoder's; see `layers.in_chunks`.
+# Images in a chunk of the encoder's; see `cpu.in_chunks`.
 ENCODED_AT_ONCE = 32
 
 
@@ -68,13 +68,12 @@ class LatentActionModel(nn.Module, kw_only=True):
         self.forward_model = ForwardModel(self.forward_blocks, self.width)
 
     @abc.abstractmethod
-    def loss(self, batch: dict, key: jax.Array, target_rows=slice(None)) -> tuple[dict, dict]:
+    def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Unreduced terms, each (B,), and metrics of one or more numbers a row, (B, ...).
 
         Vector terms are sums over dimensions and means over the window's transitions. `batch`
-        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count: what
-        counts on target rows alone is computed for `target_rows` alone, an index as of
-        `losses.target_indices`, and 0 on the others.
+        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count: terms
+        of target rows are computed on all of them, and `losses.reduce_terms` leaves out the others.
         """
 
     @abc.abstractmethod
@@ -151,7 +150,7 @@ class LatentActionModel(nn.Module, kw_only=True):
             "rgb": lambda: (out - pixels) ** 2,
             "mask": lambda: nn.softplus(out) - pixels * out,  # cross-entropy of logits
         }[self.modality]()
-        return put_back(error.sum(axis=(1, 2, 3)) * weight, rows, b)
+        return jnp.zeros(b).at[rows].set(error.sum(axis=(1, 2, 3)) * weight, mode="drop")
 
 
 class GroundedModel(LatentActionModel, kw_only=True):

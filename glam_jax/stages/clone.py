@@ -53,10 +53,8 @@ def make_loss(
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        seen, is_target = inputs.chunks(batch, stats), batch["is_target"]
-        decoded = losses.target_indices(is_target, target_rows)
-        terms, _ = apply(params, seen, key, decoded, method="loss")
-        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, is_target, share)
+        terms, _ = apply(params, inputs.chunks(batch, stats), key, method="loss")
+        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"], share)
 
     return loss
 

@@ -195,9 +195,8 @@ def make_loss(
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        seen, is_target = inputs.windows(batch, stats), batch["is_target"]
-        rows = losses.target_indices(is_target, target_rows)
-        terms, metrics = apply(params, seen, key, rows, method="loss")
+        terms, metrics = apply(params, inputs.windows(batch, stats), key, method="loss")
+        is_target = batch["is_target"]
         total, means = losses.reduce_terms(terms, model.term_rows, weights, is_target, share)
         return total, means | {name: value.mean(axis=0) for name, value in metrics.items()}
 

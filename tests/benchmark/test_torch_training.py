@@ -11,7 +11,7 @@ from test_benchmark import SMALL
 from glam_jax import config as configs
 from glam_jax.benchmark import samples, training
 from glam_jax.models import draws
-from glam_jax.models.vision import SHADES
+from glam_jax.models.augment import SHADES
 from glam_jax.runtime import optim
 from glam_jax.schema import VIEWS
 from glam_jax.stages import training as stages

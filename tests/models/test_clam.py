@@ -53,10 +53,6 @@ def test_losses_by_hand(world, answers):
     np.testing.assert_allclose(terms["image"], 512 * np.log(2), rtol=1e-5)
 
 
-def test_target_rows_are_enough_for_decoding(world):
-    tiny.assert_target_rows_are_enough(*world[:3])
-
-
 def test_labels_are_what_the_action_decoder_learns_to_read_and_have_no_noise(world, answers):
     _, params, batch, _ = world
     first, second = (answers(params, jax.random.key(seed)) for seed in (0, 1))

@@ -1,5 +1,7 @@
 """Our DINOv2 against PyTorch's, from files that PyTorch and safetensors wrote."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,11 +9,11 @@ import pytest
 
 WHY = "compares with PyTorch: pip install -e '.[bench]'"
 torch = pytest.importorskip("torch", reason=WHY)
-torch_files = pytest.importorskip("safetensors.torch", reason=WHY)
 
+import safetensors.torch as torch_files  # noqa: E402
 import torch_dinov2  # noqa: E402
 
-from glam_jax.models.dinov2 import vit, weights  # noqa: E402
+from glam_jax.models.dinov2 import tensor_file, vit, weights  # noqa: E402
 
 LAYOUTS = ("original.pth", "hugging_face.safetensors", "hugging_face.bin", "original.safetensors")
 
@@ -35,7 +37,7 @@ def files(reference, tmp_path_factory):
 
 
 def loaded(path):
-    return {"params": weights.convert(weights.read(path), vit.DinoV2(), path)}
+    return {"params": weights.convert(tensor_file.read(path), vit.DinoV2(), path)}
 
 
 def test_the_reference_has_the_published_counts(reference):
@@ -80,14 +82,14 @@ def test_other_kinds_of_number_are_read(reference, tmp_path, kind):
     torch.save(state, tmp_path / "a.pth")
     torch_files.save_file(state, tmp_path / "a.safetensors")
     for name in ("a.pth", "a.safetensors"):
-        found = np.asarray(weights.read(tmp_path / name)["w"], np.float32)
+        found = np.asarray(tensor_file.read(tmp_path / name)["w"], np.float32)
         np.testing.assert_array_equal(found, state["w"].float().numpy())
 
 
 def test_tensors_that_are_views_are_read(tmp_path):
     whole = torch.arange(24.0).reshape(4, 6)
     torch.save({"turned": whole.T, "part": whole[1:3, 2::2]}, tmp_path / "a.pth")
-    found = weights.read(tmp_path / "a.pth")
+    found = tensor_file.read(tmp_path / "a.pth")
     np.testing.assert_array_equal(found["turned"], whole.T.numpy())
     np.testing.assert_array_equal(found["part"], whole[1:3, 2::2].numpy())
 
@@ -103,9 +105,39 @@ def test_other_things_that_pytorch_saves_are_refused(reference, tmp_path, saved)
     else:
         torch.save(linear.state_dict(), path, _use_new_zipfile_serialization=False)
     message = {
-        "module": "names torch.nn.modules.normalization.LayerNorm, which is no tensor",
+        "module": "PyTorch does not read it",
         "training": "'model' is a OrderedDict; expected a tensor under a name",
         "legacy": "neither a .pth of PyTorch 1.6 or later nor",
     }[saved]
-    with pytest.raises(weights.TensorFileError, match=message):
-        weights.read(path)
+    with pytest.raises(tensor_file.TensorFileError, match=message) as error:
+        tensor_file.read(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+class Touch:
+    """Pickles as a call of `Path.touch`, which an ordinary unpickler carries out."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+def test_a_malicious_checkpoint_runs_nothing(tmp_path):
+    marker, path = tmp_path / "was_run", tmp_path / "a.pth"
+    torch.save({"w": Touch(marker)}, path)
+    with pytest.raises(tensor_file.TensorFileError, match="PyTorch does not read it"):
+        tensor_file.read(path)
+    assert not marker.exists()
+    torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+def test_a_damaged_checkpoint_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"w": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(tensor_file.TensorFileError, match="PyTorch does not read it") as error:
+        tensor_file.read(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)

@@ -54,13 +54,6 @@ def test_kl_against_hand_worked_values():
     np.testing.assert_allclose(modules.kl_divergence(*two), [2 * np.log(2) - 0.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize("action_loss_on", glam.ACTION_LOSSES)
-def test_target_rows_are_enough_for_what_others_have_not(world, action_loss_on):
-    model, params, batch, _ = world
-    model = model.clone(action_loss_on=action_loss_on)
-    tiny.assert_target_rows_are_enough(model, params, batch)
-
-
 def test_alignment_gives_the_action_encoder_no_gradient(world):
     _, params, batch, gradients = world
     found = gradients(only(glam.Glam, "alignment"), params, batch)

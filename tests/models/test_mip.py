@@ -84,21 +84,6 @@ def test_actions_of_auxiliary_rows_do_not_count(policy):
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
-def test_decoding_target_rows_alone_changes_nothing_that_counts(policy):
-    model, params, batch, terms_of = policy
-    rows = np.flatnonzero(batch["is_target"])
-    assert 0 < len(rows) < 4
-
-    @jax.jit
-    def alone(params, batch):
-        return model.apply(params, batch, jax.random.key(2), rows, method="loss")[0]
-
-    every, some = terms_of(params, batch), alone(params, batch)
-    np.testing.assert_allclose(some["second"], every["second"], rtol=1e-5)
-    np.testing.assert_allclose(some["action"][rows], every["action"][rows], rtol=1e-5)
-    np.testing.assert_array_equal(np.delete(some["action"], rows), 0.0)
-
-
 @pytest.mark.parametrize("scale", [0.01, 100.0])
 def test_acting_is_two_network_calls_clipped_to_the_labels_range_and_the_decoder(policy, scale):
     model, params, batch, _ = policy

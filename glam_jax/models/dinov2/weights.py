@@ -12,15 +12,16 @@ from ml_collections import ConfigDict
 
 from glam_jax.errors import UserError
 from glam_jax.models import vision
-from glam_jax.models.dinov2 import pth, safetensors
-from glam_jax.models.dinov2.safetensors import TensorFileError
+from glam_jax.models.dinov2 import tensor_file
+from glam_jax.models.dinov2.tensor_file import TensorFileError
 from glam_jax.models.dinov2.vit import DinoV2
 
 SCRATCH = "scratch"
 WHERE = (
     "policy.dinov2_weights is not set: scale=paper starts from the published DINOv2 ViT-S/14. "
-    "Download https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth or "
-    "https://huggingface.co/facebook/dinov2-small/resolve/main/model.safetensors and give its "
+    "Download https://huggingface.co/facebook/dinov2-small/resolve/main/model.safetensors or, where "
+    "PyTorch is installed, "
+    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth and give its "
     "path, --config.policy.dinov2_weights=PATH, or start from random weights, "
     "--config.policy.dinov2_weights=scratch"
 )
@@ -82,25 +83,6 @@ def _weight_and_bias(ours, original, hugging_face) -> Iterator[Entry]:
     for leaf, theirs in ((weight, "weight"), ("bias", "bias")):
         names = tuple(f"{name}.{theirs}" for name in hugging_face)
         yield Entry((*ours, leaf), f"{original}.{theirs}", names)
-
-
-def read(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of a .pth or a .safetensors file, told apart by their content.
-
-    Raises:
-      FileNotFoundError: no such file.
-      TensorFileError: neither of the two; else see `pth.read` and `safetensors.read`.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"policy.dinov2_weights: there is no file {path}")
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head[:2] == b"PK":
-        return pth.read(path)
-    if head[8:] == b"{":
-        return safetensors.read(path)
-    raise TensorFileError(f"{path}: neither a .pth of PyTorch 1.6 or later nor a .safetensors file")
 
 
 def convert(tensors: dict[str, np.ndarray], model: DinoV2, path: str | Path) -> dict:
@@ -179,7 +161,7 @@ def check(config: ConfigDict) -> None:
 
     Raises:
       EncoderError: no weights are named, or a value does not fit; names the key.
-      FileNotFoundError, TensorFileError: see `read` and `convert`.
+      FileNotFoundError, TensorFileError: see `tensor_file.read` and `convert`.
     """
     policy = config.policy
     for key, known in (("encoder", vision.ENCODERS), ("dinov2_dtype", vision.DTYPES)):
@@ -203,14 +185,14 @@ def check(config: ConfigDict) -> None:
 
 
 def _load(path: str) -> dict:
-    return convert(read(path), DinoV2(), path)
+    return convert(tensor_file.read(path), DinoV2(), path)
 
 
 def with_weights(params: dict, config: ConfigDict) -> dict:
     """A policy's initial parameters, each view's ViT replaced by the weights that a config names.
 
     Raises:
-      FileNotFoundError, TensorFileError: see `read` and `convert`.
+      FileNotFoundError, TensorFileError: see `tensor_file.read` and `convert`.
     """
     if config.policy.encoder != vision.DINOV2 or config.policy.dinov2_weights == SCRATCH:
         return params
