@@ -1,11 +1,11 @@
-"""Do all hosts arrive? Asked before JAX connects them, which ends the process if one does not.
+"""Do all hosts arrive? Asked before JAX connects them: where one is missing, JAX aborts the others
+with a trace of C++ that does not say which.
 
-Process 0 listens where JAX's coordinator will, the others report there, and all learn together
-that everybody has come, or who has not.
+Process 0 listens where JAX's coordinator will. Each other process sends it one line, "K of N", and
+is answered by one line, which is empty once all have come, and else says what is wrong.
 """
 
 import contextlib
-import json
 import socket
 import time
 
@@ -20,8 +20,8 @@ ADVICE = (
     "Is it running, with the same coordinator and number of processes, and does no firewall keep "
     "it from that port? A start that takes long can be given a longer --host_timeout"
 )
-# Seconds between attempts to reach a process 0 that does not listen yet.
-RETRY_S = 0.2
+# Seconds between attempts to reach a process 0 that does not listen yet, and for one line to come.
+RETRY_S, LINE_S = 0.2, 5.0
 
 
 def call(coordinator: str, processes: int, process: int, timeout_s: float) -> None:
@@ -35,12 +35,12 @@ def call(coordinator: str, processes: int, process: int, timeout_s: float) -> No
       HostError: not all came in time; names the missing ones where process 0 is reached, and
         process 0 where it is not. Or two say that they are the same, or their numbers differ.
     """
-    host, port = address(coordinator)
-    deadline = time.monotonic() + timeout_s
     if process == 0:
-        _gather(host, port, processes, timeout_s, deadline)
+        problem = _gather(coordinator, processes, timeout_s)
     else:
-        _report(host, port, processes, process, timeout_s, deadline)
+        problem = _report(coordinator, processes, process, timeout_s)
+    if problem:
+        raise HostError(problem)
 
 
 def address(coordinator: str) -> tuple[str, int]:
@@ -55,28 +55,40 @@ def address(coordinator: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _gather(host: str, port: int, processes: int, timeout_s: float, deadline: float) -> None:
+def _gather(coordinator: str, processes: int, timeout_s: float) -> str:
+    """Waits at process 0 for the others and answers them; what is wrong, "" for nothing."""
+    deadline = time.monotonic() + timeout_s
+    missing, lines, problem = set(range(1, processes)), [], ""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_listen(port))
-        arrived: dict[int, socket.socket] = {}
-        problem = None
-        while problem is None and len(arrived) < processes - 1:
+        listener = stack.enter_context(_listen(address(coordinator)[1]))
+        while missing and not problem:
             listener.settimeout(max(deadline - time.monotonic(), 0.01))
             try:
                 connection = stack.enter_context(listener.accept()[0])
             except TimeoutError:
-                problem = _missing(arrived, host, port, processes, timeout_s)
+                problem = (
+                    f"{len(missing)} of {processes} processes did not report to process 0 at "
+                    f"{coordinator} within {timeout_s:g} s; missing: process "
+                    f"{', '.join(map(str, sorted(missing)))}. {ADVICE}"
+                )
                 break
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                problem = _admit(connection, arrived, processes)
-        for connection in arrived.values():
-            # They hang up first, so that no port stays half-closed for the coordinator to follow.
-            with contextlib.suppress(OSError):
-                connection.sendall(json.dumps({"problem": problem}).encode() + b"\n")
-                connection.settimeout(5.0)
-                connection.recv(1)
-        if problem:
-            raise HostError(problem)
+            with contextlib.suppress(OSError, ValueError):  # a stranger, or one that died
+                connection.settimeout(LINE_S)
+                line = stack.enter_context(connection.makefile())
+                process, count = map(int, line.readline().split(" of "))
+                lines.append((connection, line))
+                if count != processes:
+                    problem = (
+                        f"processes: process 0 was told {processes}, process {process} {count}"
+                    )
+                elif process not in missing:
+                    problem = f"process: {process} was given to two, or is not below {processes}"
+                missing.discard(process)
+        for connection, line in lines:
+            with contextlib.suppress(OSError, ValueError):
+                connection.sendall(f"{problem}\n".encode())
+                line.read(1)  # they hang up first, so that the port is free for JAX at once
+    return problem
 
 
 def _listen(port: int) -> socket.socket:
@@ -91,56 +103,24 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-def _admit(connection: socket.socket, arrived: dict, processes: int) -> str | None:
-    """Notes who has come; returns what is wrong with it, if anything."""
-    connection.settimeout(5.0)
-    told = json.loads(_line(connection))
-    process, count = int(told["process"]), int(told["processes"])
-    twice = process in arrived or not 0 < process < processes
-    arrived[process if not twice else -len(arrived) - 1] = connection
-    if count != processes:
-        return f"processes: process 0 was told {processes}, process {process} {count}"
-    if twice:
-        return f"process: {process} was given to two, or is not from 1 to {processes - 1}"
-    return None
-
-
-def _missing(arrived: dict, host: str, port: int, processes: int, timeout_s: float) -> str:
-    names = ", ".join(str(k) for k in range(1, processes) if k not in arrived)
-    return (
-        f"{processes - 1 - len(arrived)} of {processes} processes did not report to process 0 at "
-        f"{host}:{port} within {timeout_s:g} s; missing: process {names}. {ADVICE}"
-    )
-
-
-def _report(
-    host: str, port: int, processes: int, process: int, timeout_s: float, deadline: float
-) -> None:
-    told = json.dumps({"process": process, "processes": processes}).encode() + b"\n"
+def _report(coordinator: str, processes: int, process: int, timeout_s: float) -> str:
+    """Reports to process 0 as soon as that listens; what it answers."""
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
-            with socket.create_connection((host, port), timeout=5.0) as connection:
-                connection.sendall(told)
+            with socket.create_connection(address(coordinator), timeout=LINE_S) as connection:
+                connection.sendall(f"{process} of {processes}\n".encode())
                 # Process 0 began to wait later, perhaps: it is the one to say who is missing.
-                connection.settimeout(timeout_s + 5.0)
-                problem = json.loads(_line(connection))["problem"]
-            break
+                connection.settimeout(timeout_s + LINE_S)
+                with connection.makefile() as lines:
+                    if (answer := lines.readline()).endswith("\n"):
+                        return answer.strip()
+                why = "the connection was closed"
         except (OSError, ValueError) as error:
-            if time.monotonic() > deadline:
-                raise HostError(
-                    f"process {process} of {processes} did not reach process 0 at {host}:{port} "
-                    f"within {timeout_s:g} s ({error}). {ADVICE}"
-                ) from error
-            time.sleep(RETRY_S)
-    if problem:
-        raise HostError(problem)
-
-
-def _line(connection: socket.socket) -> bytes:
-    found = b""
-    while not found.endswith(b"\n"):
-        part = connection.recv(4096)
-        if not part:
-            raise ConnectionError("the connection was closed")
-        found += part
-    return found
+            why = error
+        if time.monotonic() > deadline:
+            return (
+                f"process {process} of {processes} did not reach process 0 at {coordinator} "
+                f"within {timeout_s:g} s ({why}). {ADVICE}"
+            )
+        time.sleep(RETRY_S)
