@@ -15,6 +15,7 @@ from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.sim.tasks import TASKS
 from glam_jax.stages import clone, pretrain
+from glam_jax.stages.world_model import build
 
 LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
 LAYOUT = schema.Layout(arms=1, image_size=64, has_actions=True)
@@ -220,7 +221,7 @@ def test_every_config_describes_its_models(method, scale):
     made = config.make("lifting", f"method={method},scale={scale}")
     assert set(made.clone.weights) == set(mip.TERM_ROWS)
     if method != "mip":
-        world_model = pretrain.build(made, LAYOUT)
+        world_model = build(made, LAYOUT)
         assert set(made.pretrain.weights) == set(world_model.term_rows)
         params = jax.eval_shape(lambda: pretrain.init_params(world_model, LAYOUT, made.seed))
         params = params["params"]

@@ -10,7 +10,7 @@ import pytest
 from glam_jax import config, schema
 from glam_jax.data import normalize
 from glam_jax.data.store import Store
-from glam_jax.stages import pretrain
+from glam_jax.stages import pretrain, world_model
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "extending.md"
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -26,7 +26,7 @@ def example():
 
 
 def test_the_example_is_trained_and_labels_transitions(example, monkeypatch, tmp_path):
-    monkeypatch.setitem(pretrain.WORLD_MODELS, "plain", example)
+    monkeypatch.setitem(world_model.WORLD_MODELS, "plain", example)
     made = config.make("lifting", "method=lapa_o,scale=quick").copy_and_resolve_references()
     made.unlock()
     made.method, made.image_size = "plain_o", 16

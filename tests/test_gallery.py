@@ -1,8 +1,11 @@
 """Sheets of demonstrations show every frame that they should."""
 
+import commands
 import numpy as np
 
-from glam_jax import gallery, schema
+from glam_jax import schema
+
+gallery = commands.load("glam_jax.gallery")
 
 
 def test_a_sheet_shows_both_views_and_their_masks_from_first_to_last():

@@ -18,7 +18,7 @@ from glam_jax.data.store import Store
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.runtime import hosts, loop, optim
 from glam_jax.sim.env import make_env
-from glam_jax.stages import clone, inputs, pretrain
+from glam_jax.stages import clone, inputs, pretrain, world_model
 
 STEPS, BATCH, SEED = 20, 16, 5
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -63,7 +63,7 @@ def settings():
 
 def stage1(made, store, stats):
     """(loss, feed, initial parameters) of the world model; its arrays stay on the devices."""
-    run, model = made.pretrain, pretrain.build(made, TARGET)
+    run, model = made.pretrain, world_model.build(made, TARGET)
     rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows)
     draw = feeds.Draw(run.batch, run.target_share, SEED, True)

@@ -23,7 +23,7 @@ from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.schema import Episode, title
 from glam_jax.sim.robots import ROBOTS
-from glam_jax.stages.pretrain import WorldModel
+from glam_jax.stages.world_model import WorldModel
 
 SAMPLES = 8  # frames of the source in the strip
 

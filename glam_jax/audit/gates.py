@@ -28,7 +28,7 @@ from glam_jax.audit.latent_range import LatentRange
 from glam_jax.audit.two_sample import energy_test, separability
 from glam_jax.data.store import Store
 from glam_jax.schema import Episode
-from glam_jax.stages.pretrain import WorldModel
+from glam_jax.stages.world_model import WorldModel
 
 
 @dataclasses.dataclass(frozen=True)

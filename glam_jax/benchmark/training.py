@@ -15,7 +15,7 @@ from glam_jax.benchmark.case import SCALES, Case, Sizes, Work
 from glam_jax.data import feeds
 from glam_jax.data.store import Store
 from glam_jax.runtime import loop, optim
-from glam_jax.stages import clone, inputs, pretrain
+from glam_jax.stages import clone, inputs, pretrain, world_model
 from glam_jax.stages import training as stages
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
@@ -118,7 +118,7 @@ def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict]]
 
 def _pretrain(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
     data, stats = samples.store(config.image_size, FRAMES)
-    run, model = config.pretrain, pretrain.build(config, data.layout)
+    run, model = config.pretrain, world_model.build(config, data.layout)
     rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
     init = functools.partial(pretrain.init_params, model, data.layout, config.seed)

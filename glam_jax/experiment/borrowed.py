@@ -6,7 +6,7 @@ from glam_jax import files
 from glam_jax.experiment.workdir import Workdir, WorkdirError
 from glam_jax.runtime import checkpoint
 from glam_jax.schema import Layout
-from glam_jax.stages import pretrain
+from glam_jax.stages import world_model
 
 # What a run and the one that it borrows from must have in common.
 SHARED = ("task", "method", "image_size", "data.target", "world_model")
@@ -38,14 +38,14 @@ def lender(config: ConfigDict, workdir: Workdir) -> Workdir:
     return other
 
 
-def load(config: ConfigDict, layout: Layout, workdir: Workdir) -> pretrain.WorldModel:
+def load(config: ConfigDict, layout: Layout, workdir: Workdir) -> world_model.WorldModel:
     """The frozen world model that a run uses, its own or a borrowed one.
 
     Raises:
       WorkdirError: see `lender`.
       FileNotFoundError, CheckpointError: see `checkpoint.restore_for_inference`.
     """
-    return pretrain.load(config, layout, lender(config, workdir).world_model)
+    return world_model.load(config, layout, lender(config, workdir).world_model)
 
 
 def _value(config: ConfigDict, key: str):

@@ -21,6 +21,7 @@ from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
 from glam_jax.stages import clone, inputs, pretrain, relabel
+from glam_jax.stages.world_model import WorldModel
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -98,9 +99,7 @@ def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
             return gather.gather(config)
 
 
-def make_world_model(
-    config: ConfigDict, data: gather.Data, workdir: Workdir
-) -> pretrain.WorldModel:
+def make_world_model(config: ConfigDict, data: gather.Data, workdir: Workdir) -> WorldModel:
     """Stage 1 of a run, or the world model that it borrows.
 
     Raises:
@@ -242,7 +241,7 @@ def _draw_curves(workdir: Workdir) -> None:
             plots.curves(workdir.path / f"curves_{stage.name}.png", metrics.read_metrics(stage))
 
 
-def _draw_reconstructions(world_model: pretrain.WorldModel, store: Store, workdir: Workdir) -> None:
+def _draw_reconstructions(world_model: WorldModel, store: Store, workdir: Workdir) -> None:
     frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
     images = store.arrays[world_model.model.modality][frames]
     plots.reconstructions(

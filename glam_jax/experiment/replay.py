@@ -15,7 +15,7 @@ from glam_jax.experiment import borrowed, experiment
 from glam_jax.experiment.workdir import REPLAY, Workdir, WorkdirError
 from glam_jax.schema import Episode
 from glam_jax.sim.env import Env
-from glam_jax.stages import pretrain
+from glam_jax.stages.world_model import WorldModel, world_model_of
 
 
 def replay_world(config: ConfigDict, asked: str | None = None) -> Env:
@@ -31,7 +31,7 @@ def replay_world(config: ConfigDict, asked: str | None = None) -> Env:
 
 
 def decoded_actions(
-    world_model: pretrain.WorldModel, heldout: dict[str, list[Episode]], source: str
+    world_model: WorldModel, heldout: dict[str, list[Episode]], source: str
 ) -> list[np.ndarray]:
     """Robot actions (T - 1, A) of each episode of a source, from its inferred latents alone.
 
@@ -46,7 +46,7 @@ def decoded_actions(
     return per_episode[-len(heldout[source]) :]
 
 
-def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
+def load_decoding(workdir: Workdir, use: str) -> WorldModel:
     """The world model of a run, which must decode actions; `use` completes "... to USE".
 
     Raises:
@@ -54,7 +54,7 @@ def load_decoding(workdir: Workdir, use: str) -> pretrain.WorldModel:
         `borrowed.load`.
     """
     config = workdir.config()
-    kind = pretrain.world_model_of(config.method)
+    kind = world_model_of(config.method)
     if kind is None or not kind.decodes:
         lacks = "no world model" if kind is None else "no action decoder in its world model"
         raise WorkdirError(f"{workdir.path}: method {config.method} has {lacks} to {use}")

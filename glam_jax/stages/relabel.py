@@ -7,7 +7,7 @@ from etils import epath
 
 from glam_jax import files
 from glam_jax.data.store import Store
-from glam_jax.stages.pretrain import WorldModel
+from glam_jax.stages.world_model import WorldModel
 
 
 def relabel(world_model: WorldModel, store: Store, path: epath.Path) -> np.ndarray:

@@ -9,7 +9,7 @@ from glam_jax import config, schema
 from glam_jax.experiment import borrowed
 from glam_jax.experiment.workdir import Workdir, WorkdirError
 from glam_jax.runtime import checkpoint, optim
-from glam_jax.stages import pretrain
+from glam_jax.stages import pretrain, world_model
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 OPTIMIZER = optim.make_optimizer(learning_rate=1e-2, steps=100, weight_decay=0.0)
@@ -32,7 +32,7 @@ def make(method="glam_o", **changes):
 @pytest.fixture(scope="module")
 def params():
     """Parameters of the tiny world model, all zero but for their names and shapes."""
-    model = pretrain.build(make(), LAYOUT)
+    model = world_model.build(make(), LAYOUT)
     shapes = jax.eval_shape(lambda: pretrain.init_params(model, LAYOUT, 0))
     return jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.25, leaf.dtype), shapes)
 

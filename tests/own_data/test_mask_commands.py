@@ -5,15 +5,16 @@ import pathlib
 import subprocess
 import sys
 
+import commands
 import foreign_data
 import numpy as np
 import pytest
 from PIL import Image
 
 from glam_jax.errors import ConfigError
-from glam_jax.own_data import __main__ as command
 from glam_jax.own_data import images
 
+command = commands.load("glam_jax.own_data.__main__")
 TESTS = pathlib.Path(__file__).parents[1]
 CONFIG = """
 import foreign_data

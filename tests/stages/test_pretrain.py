@@ -7,7 +7,7 @@ from glam_jax import config, schema
 from glam_jax.data import normalize
 from glam_jax.data.store import Store
 from glam_jax.runtime import metrics
-from glam_jax.stages import pretrain
+from glam_jax.stages import pretrain, world_model
 
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=16, has_actions=False)
@@ -73,16 +73,16 @@ def test_lapa_logs_its_codes_and_decodes_nothing(trained):
 @pytest.mark.parametrize("method", ["clam_o", "lapa_o"])
 def test_a_loaded_world_model_gives_the_same_labels(trained, method):
     made, store, _, model, folder = trained[method]
-    loaded = pretrain.load(made, TARGET, folder)
+    loaded = world_model.load(made, TARGET, folder)
     assert type(loaded.model) is type(model.model) and loaded.decodes == model.decodes
     np.testing.assert_array_equal(loaded.label(store), model.label(store))
 
 
 def test_the_method_names_the_world_model():
-    found = {m: pretrain.world_model_of(m) for m in config.METHODS}
+    found = {m: world_model.world_model_of(m) for m in config.METHODS}
     assert {m: kind and kind.__name__ for m, kind in found.items()} == {
         "glam_o": "Glam", "glam": "Glam", "clam_o": "Clam", "clam": "Clam",
         "lapa_o": "Lapa", "lapa": "Lapa", "mip": None,
     }  # fmt: skip
     with pytest.raises(ValueError, match="method mip has no world model"):
-        pretrain.build(config.make("lifting", "method=mip"), TARGET)
+        world_model.build(config.make("lifting", "method=mip"), TARGET)

@@ -15,6 +15,7 @@ from glam_jax.data.store import Store
 from glam_jax.experiment import replay
 from glam_jax.runtime import checkpoint, steplog
 from glam_jax.stages import inputs, pretrain, relabel
+from glam_jax.stages.world_model import LABEL_BATCH, WorldModel, build
 
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=16, has_actions=False)
@@ -44,18 +45,18 @@ def settings():
 def store():
     """More transitions than one batch of labels, and not a multiple of it."""
     found = Store(episodes("target"), episodes("auxiliary"))
-    assert len(found.transition_frames()) > pretrain.LABEL_BATCH
+    assert len(found.transition_frames()) > LABEL_BATCH
     return found
 
 
 @pytest.fixture(scope="module")
 def world_model(settings):
-    model = pretrain.build(settings, TARGET)
+    model = build(settings, TARGET)
     shapes = schema.window_batch_shapes(TARGET, 2, 2, "mask")
     stats = normalize.statistics(Store(episodes("target"), episodes("auxiliary")))
     batch = inputs.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
-    return pretrain.WorldModel(model, params, stats)
+    return WorldModel(model, params, stats)
 
 
 def test_labels_are_the_posterior_means_in_the_stores_order(world_model, store, tmp_path):
@@ -87,7 +88,7 @@ def test_labels_are_the_posterior_means_in_the_stores_order(world_model, store, 
 
 
 def test_labels_that_are_not_finite_are_refused(world_model, store, tmp_path):
-    broken = pretrain.WorldModel(
+    broken = WorldModel(
         world_model.model,
         jax.tree.map(lambda leaf: leaf * np.nan, world_model.params),
         world_model.stats,
@@ -116,7 +117,7 @@ def test_a_full_disk_keeps_the_labels_that_are_there(world_model, store, tmp_pat
 
 
 def test_decoded_actions_are_in_the_robots_units(world_model):
-    z = np.random.default_rng(0).normal(size=(pretrain.LABEL_BATCH + 5, 3)).astype(np.float32)
+    z = np.random.default_rng(0).normal(size=(LABEL_BATCH + 5, 3)).astype(np.float32)
     found = world_model.decode(z)
     normalised = world_model.model.apply(world_model.params, z[-5:], method="decode")
     expected = normalize.unnormalize(np.asarray(normalised), world_model.stats["action"])

@@ -8,7 +8,7 @@ import pytest
 from glam_jax import config, schema
 from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
-from glam_jax.stages import clone, inputs, pretrain
+from glam_jax.stages import clone, inputs, pretrain, world_model
 
 DRAW = feeds.Draw(batch=4, target_share=0.5, seed=0, resident=True)
 ROWS = feeds.target_rows(DRAW.batch, DRAW.target_share)
@@ -32,7 +32,7 @@ def gradient_of(loss, feed, params):
 @pytest.mark.parametrize("method", ["glam", "glam_o"])
 def test_the_world_model_sees_all_views(store, method):
     made = config.make("lifting", f"method={method},scale=quick")
-    stats, model = normalize.statistics(store), pretrain.build(made, store.layout)
+    stats, model = normalize.statistics(store), world_model.build(made, store.layout)
     params = jax.eval_shape(lambda: pretrain.init_params(model, store.layout, 0))
     loss = pretrain.make_loss(model, made.pretrain.weights.to_dict(), stats, ROWS)
     (total, _), gradient = gradient_of(

@@ -5,14 +5,15 @@ import shutil
 import subprocess
 import sys
 
+import commands
 import fake_study
 import pytest
 
 from glam_jax.runtime.preemption import Preempted
-from glam_jax.study import __main__ as study
 from glam_jax.study import grid, worker
 from glam_jax.study.reports import summary
 
+study = commands.load("glam_jax.study.__main__")
 ROOT = pathlib.Path(__file__).parents[2]
 
 

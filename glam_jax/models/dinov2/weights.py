@@ -19,11 +19,10 @@ from glam_jax.models.dinov2.vit import DinoV2
 SCRATCH = "scratch"
 WHERE = (
     "policy.dinov2_weights is not set: scale=paper starts from the published DINOv2 ViT-S/14. "
-    "Download https://huggingface.co/facebook/dinov2-small/resolve/main/model.safetensors or, where "
-    "PyTorch is installed, "
-    "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth and give its "
-    "path, --config.policy.dinov2_weights=PATH, or start from random weights, "
-    "--config.policy.dinov2_weights=scratch"
+    "Download https://huggingface.co/facebook/dinov2-small/resolve/main/model.safetensors or, if "
+    "PyTorch is installed, https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/"
+    "dinov2_vits14_pretrain.pth and give its path, --config.policy.dinov2_weights=PATH, or start "
+    "from random weights, --config.policy.dinov2_weights=scratch"
 )
 
 
