@@ -84,7 +84,8 @@ def make(task: str, argument: str = "") -> ConfigDict:
     if task not in TASKS:
         raise ConfigError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
     known = TASKS[task]
-    return assemble(task, parse_argument(argument), _data(known.target), known.arms).lock()
+    data = _data(known.target, known.arms)
+    return assemble(task, parse_argument(argument), data, known.arms).lock()
 
 
 def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:
@@ -124,11 +125,13 @@ def leave_out_unused(config: ConfigDict) -> None:
         config.pretrain.target_share = config.clone.target_share = 1.0
 
 
-def _data(target: str) -> ConfigDict:
+def _data(target: str, arms: int) -> ConfigDict:
     data = ConfigDict()
     data.root = "runs/data"  # Folder where datasets are recorded, or read if they exist.
     data.target = target  # Source with robot actions: kinova or kinova_real, both simulated.
     data.target_episodes = 100  # Training episodes of the target, with their actions.
+    # Names of the cameras whose pictures are used, of those that the data have; () for all.
+    data.views = (*schema.VIEWS, *schema.wrist_views(arms))
     # Source -> episodes. A row that is not from the target is a window of any of these episodes,
     # each equally likely.
     data.auxiliary = ConfigDict()

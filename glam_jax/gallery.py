@@ -2,7 +2,7 @@
 
     python -m glam_jax.gallery --out=docs/tasks
 
-Each PNG is one demonstration of the scripted expert over time: both cameras, RGB and mask.
+Each PNG is one demonstration of the scripted expert over time: all cameras, RGB and mask.
 """
 
 import numpy as np

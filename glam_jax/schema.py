@@ -23,6 +23,12 @@ SCHEMA_VERSION = "1.0.0"
 # Where nothing else is said; other data have other cameras, see `Layout.views`.
 VIEWS = ("front", "overhead")
 
+
+def wrist_views(arms: int) -> tuple[str, ...]:
+    """Names of the cameras on the hands of 1 or 2 simulated arms, in the order of the arms."""
+    return {1: ("wrist",), 2: ("wrist_left", "wrist_right")}[arms]
+
+
 # Per arm: position (3), first two columns of the rotation matrix (6), opening (1).
 EE_DIM = 10
 # Per arm: seven joint angles (rad) and the gripper opening.
@@ -89,6 +95,10 @@ class Layout:
     def action_dim(self) -> int:
         return self.arm_action * self.arms
 
+    def seen_from(self, views: Iterable[str]) -> "Layout":
+        """The same with some of its views."""
+        return dataclasses.replace(self, views=tuple(views))
+
     def image_shape(self, modality: str) -> tuple[int, int, int, int]:
         """(V, H, W, C): all views of one step, of "rgb" or "mask"."""
         return (len(self.views), self.image_size, self.image_size, MODALITIES[modality])
@@ -136,6 +146,13 @@ class Episode:
     def views(self) -> tuple[str, ...]:
         """Names of the cameras, as `Layout.views`."""
         return views_of(self.steps)
+
+    def seen_from(self, views: Iterable[str]) -> "Episode":
+        """The same with some of its views."""
+        dropped = set(self.views) - set(views)
+        gone = {f"{kind}_{view}" for kind in ("image", "mask") for view in dropped}
+        steps = {name: array for name, array in self.steps.items() if name not in gone}
+        return dataclasses.replace(self, steps=steps)
 
 
 def views_of(names: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import files
+from glam_jax import files, schema
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, check_episode
 from glam_jax.demonstrations import partial
@@ -33,6 +33,7 @@ class SimulatedSource(Source):
     """A robot of `sim.robots.ROBOTS`, whose scripted expert demonstrates."""
 
     simulated = True
+    earlier_views = schema.VIEWS
     action_kind = "joint_positions"
 
     @classmethod
@@ -69,7 +70,7 @@ class SimulatedSource(Source):
 
     @property
     def recording(self) -> Recording:
-        return Recording(self.config.task, self.name, self.make_env().layout)
+        return Recording(self.config.task, self.name, self._world(self.name).layout)
 
     @property
     def control_hz(self) -> float:
@@ -88,12 +89,15 @@ class SimulatedSource(Source):
         )
 
     def make_env(self, robot: str = ""):
+        if robot:
+            check_has_actions(robot, "robot")
+        return self._world(robot or self.name, self.layout.views)
+
+    def _world(self, robot: str, views: tuple[str, ...] = ()):
         # MuJoCo loads only where something is simulated.
         from glam_jax.sim import env
 
-        if robot:
-            check_has_actions(robot, "robot")
-        return env.make_env(self.config.task, robot or self.name, self.config.image_size)
+        return env.make_env(self.config.task, robot, self.config.image_size, views)
 
 
 def check_has_actions(source: str, key: str) -> None:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from glam_jax import schema
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording
+from glam_jax.errors import ConfigError
 from glam_jax.schema import Episode, Layout
 
 
@@ -23,6 +24,8 @@ class Source(abc.ABC):
     """
 
     simulated: ClassVar[bool]
+    # What runs used whose config had no `data.views` yet; () for all that the data have.
+    earlier_views: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: ConfigDict, name: str, episodes: int, is_target: bool):
         self.config, self.name, self.episodes, self.is_target = config, name, episodes, is_target
@@ -34,8 +37,19 @@ class Source(abc.ABC):
 
     @property
     def layout(self) -> Layout:
-        """What its arrays look like."""
-        return self.recording.layout
+        """What its arrays look like in the run, which uses the views of `data.views`.
+
+        Raises:
+          ConfigError: the data lack one of them; lists what they have.
+        """
+        whole = self.recording.layout
+        views = tuple(self.config.data.get("views", self.earlier_views)) or whole.views
+        if missing := sorted(set(views) - set(whole.views)):
+            raise ConfigError(
+                f"data.views names {', '.join(missing)}; source {self.name} has: "
+                f"{', '.join(whole.views)}"
+            )
+        return whole.seen_from(views)
 
     @property
     @abc.abstractmethod
@@ -80,13 +94,14 @@ class Source(abc.ABC):
         """
 
     def stream(self, split: str, count: int | None = None) -> Iterator[Episode]:
-        """The first episodes of "train" or "heldout", one by one; by default as many as the run
-        uses. Raises as `dataset.read`."""
+        """The first episodes of "train" or "heldout", one by one, seen from the views that the run
+        uses; by default as many as it uses. Raises as `dataset.read`."""
         if count is None:
             heldout = self.config.data.heldout_episodes
             count = {"train": self.episodes, "heldout": heldout}[split]
         folder = dataset.dataset_path(self.config.data.root, self.recording)
-        return dataset.stream(folder, split, self.recording, count)
+        for episode in dataset.stream(folder, split, self.recording, count):
+            yield episode.seen_from(self.layout.views)
 
     def read(self, split: str, count: int | None = None) -> list[Episode]:
         """As `stream`, all at once."""

@@ -121,14 +121,14 @@ def comparison_figure(
 
 
 def render_sight(env: Env, sight: Sight, size: int) -> np.ndarray:
-    """Both views of M states, side by side, (M, size, 2 * size, 3) uint8.
+    """All views of M states, side by side, (M, size, V * size, 3) uint8.
 
     Args:
       env: the environment whose states these are.
       sight: what their pictures follow from, arrays (M, ...).
       size: side of one view in pixels.
     """
-    render = _renderer(make_env(env.task.name, env.robot.name, size))
+    render = _renderer(make_env(env.task.name, env.robot.name, size, env.layout.views))
     count, images = len(sight.geom_xpos), []
     for start in range(0, count, RENDER_BATCH):
         rows = np.minimum(np.arange(start, start + RENDER_BATCH), count - 1)
@@ -210,13 +210,13 @@ def _mark(image: np.ndarray, name: str, result: Rollout, world: int, step: int) 
 
 
 def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]:
-    """Frames of a recorded episode, both views side by side."""
+    """Frames of a recorded episode, all views side by side."""
     last = len(episode) - 1
     return [_source_frame(episode, t, size) for t in np.append(np.arange(0, last, stride), last)]
 
 
 def _source_frame(episode: schema.Episode, step: int, size: int) -> np.ndarray:
-    """One step of a recorded episode with its caption, both views side by side."""
+    """One step of a recorded episode with its caption, all views side by side."""
     views = [episode.steps[f"image_{view}"][step] for view in episode.views]
     image = np.hstack([canvas.enlarge(view, size) for view in views])
     text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
@@ -225,7 +225,7 @@ def _source_frame(episode: schema.Episode, step: int, size: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4)
 def _renderer(env: Env):
-    """The jitted renderer: `Sight` of a batch of states -> (B, H, 2 * W, 3)."""
+    """The jitted renderer: `Sight` of a batch of states -> (B, H, V * W, 3)."""
 
     def render(sight):
         images = env.render(sight)

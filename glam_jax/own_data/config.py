@@ -46,6 +46,7 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     data.root = "runs/data"  # converted datasets are kept here
     data.target = own["target"]
     data.target_episodes = own["target_episodes"]
+    data.views = ()  # all that the key maps have
     data.auxiliary = ConfigDict(own["auxiliary"])
     data.heldout_episodes = own["heldout_episodes"]
     data.resident_bytes = 8 << 30

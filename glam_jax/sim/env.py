@@ -22,7 +22,7 @@ from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
-SIMULATOR_VERSION = f"glam_jax simulation 7, mujoco-mjx {mujoco.__version__}"
+SIMULATOR_VERSION = f"glam_jax simulation 8, mujoco-mjx {mujoco.__version__}"
 
 
 class Sight(NamedTuple):
@@ -76,19 +76,30 @@ def simulation_options() -> dict:
     return options
 
 
-@functools.cache
-def make_env(task: str, robot: str, image_size: int = 64) -> "Env":
+def make_env(task: str, robot: str, image_size: int = 64, views: tuple[str, ...] = ()) -> "Env":
     """The world of a task with a robot; the same arguments give the same object.
 
+    Args:
+      views: the cameras whose pictures it has; () for all of the task's.
+
     Raises:
-      ValueError: unknown task or robot; lists the known names.
+      ValueError: unknown task, robot or view; lists the known names.
     """
     for kind, name, known in (("task", task, TASKS), ("robot", robot, ROBOTS)):
         if name not in known:
             raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
     if image_size < 8:
         raise ValueError(f"image_size must be at least 8 pixels, found {image_size}")
-    return Env(TASKS[task], ROBOTS[robot], image_size)
+    known = (*TASKS[task].cameras, *schema.wrist_views(TASKS[task].arms))
+    for view in views:
+        if view not in known:
+            raise ValueError(f"unknown view {view!r}; known: {', '.join(known)}")
+    return _make_env(task, robot, image_size, tuple(sorted(set(views or known))))
+
+
+@functools.cache
+def _make_env(task, robot, image_size, views):
+    return Env(TASKS[task], ROBOTS[robot], image_size, views)
 
 
 class Env:
@@ -96,19 +107,17 @@ class Env:
 
     control_hz = scenes.CONTROL_HZ
 
-    def __init__(self, task: Task, robot: Robot, image_size: int):
+    def __init__(self, task: Task, robot: Robot, image_size: int, views: tuple[str, ...]):
         self.task, self.robot, self._realism = task, robot, robot.realism
         waits = self._realism.demonstrator.most_paused if self._realism else 0
         self.horizon, self.plan_steps = task.horizon + waits, task.plan_steps + waits
-        views = tuple(task.cameras)
         self.layout = schema.Layout(task.arms, image_size, robot.has_actions, views=views)
         self.action_dim = robot.action_dim * task.arms
-        self.mj_model = scenes.build(
-            robot, task.objects, task.arms, task.cameras, task.contact_limits
-        )
+        scene = robot, task.objects, task.arms, task.cameras, task.contact_limits
+        self.mj_model = scenes.build(*scene)
         # By itself MJX takes the first device of all hosts, which others cannot reach.
         self._device = jax.local_devices()[0]
-        self._model = mjx.put_model(self.mj_model, device=self._device)
+        self._model = mjx.put_model(scenes.build(*scene, carried=False), device=self._device)
         self._prefixes = tuple(f"arm{arm}_" for arm in range(task.arms))
         model, joints = self.mj_model, len(robot.joints)
         self._per_arm = joints + 2
@@ -124,7 +133,7 @@ class Env:
         )
         self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
-        self._render = render.make_renderer(model, self.layout.views, image_size)
+        self._render = render.make_renderer(model, self.layout.views, image_size, antialias=True)
         self._visual = self._realism.visual if self._realism else None
         if task.in_the_field and not robot.has_actions:
             self._visual = realism.FIELD

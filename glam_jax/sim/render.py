@@ -1,12 +1,13 @@
 """A ray caster over MuJoCo's primitive geoms in plain JAX: colour, geom index and depth.
 
-It needs no OpenGL and runs alike on CPU, GPU and TPU. The cameras stand still, so the rays are
+It needs no OpenGL and runs alike on CPU, GPU and TPU. Of cameras that stand still, the rays are
 constants, and so is all that they meet among geoms fixed to the world; only moving geoms are
-intersected in each world. On a CPU, jit with `xla_cpu_use_fusion_emitters` False (see `env`).
+intersected in each world. A camera that a body carries meets all geoms anew. On a CPU, jit with
+`xla_cpu_use_fusion_emitters` False (see `env`).
 
-    render = make_renderer(model, ("front", "overhead"), size=64)
+    render = make_renderer(model, ("front", "overhead", "wrist"), size=64)
     pictures = jax.jit(jax.vmap(render))(geom_xpos, geom_xmat)      # (B, G, 3), (B, G, 3, 3)
-    pictures["rgb"]                                                 # uint8 (B, 2, 64, 64, 3)
+    pictures["rgb"]                                                 # uint8 (B, 3, 64, 64, 3)
 """
 
 from collections.abc import Callable
@@ -17,13 +18,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from glam_jax.sim.cameras import Eye, Grid, Views, eyes_of, is_fixed, views_of
 from glam_jax.sim.intersect import INTERSECT, Rays, Solid, nearest
 
-# Fewest bands of rows that a picture is drawn in, one after the other.
-_BANDS = 4
-# Where in a pixel, in pixels from its centre, rays go through; the first tells geom and depth.
-_CENTRE = ((0.0, 0.0),)
-_QUINCUNX = (*_CENTRE, (-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
+# About how many rays of all views are cast at a time: what a core's cache holds.
+_TOGETHER = 2048
 
 
 class Pattern(NamedTuple):
@@ -59,23 +58,13 @@ class Look(NamedTuple):
     pattern: Pattern | None = None
 
 
-class Views(NamedTuple):
-    """Fixed pinhole cameras: position (V, 3), axes as rows (V, 3, 3), rays x and y (V, P)."""
-
-    position: np.ndarray
-    rotation: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-
-
 class Scenery(NamedTuple):
     """What the rays meet among fixed geoms, each (V, P): t (inf if nothing), geom (-1), and three
-    components of the normal and of the world point (0 if nothing)."""
+    components of the normal (0 if nothing)."""
 
     t: np.ndarray
     geom: np.ndarray
     normal: tuple[np.ndarray, np.ndarray, np.ndarray]
-    point: tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def default_look(model: mujoco.MjModel) -> Look:
@@ -103,33 +92,6 @@ def visible_geoms(model: mujoco.MjModel) -> list[int]:
                 f" {mujoco.mjtGeom(kind).name}; the renderer draws {known}"
             )
     return [int(index) for index in shown]
-
-
-def _is_fixed(model: mujoco.MjModel, body: int) -> bool:
-    # A mocap body counts as welded to the world, but it is moved from outside.
-    return model.body_weldid[body] == 0 and model.body_mocapid[model.body_rootid[body]] < 0
-
-
-def _views(
-    model: mujoco.MjModel, data: mujoco.MjData, names: tuple[str, ...], size: int, offset
-) -> Views:
-    """Rays through a point of each pixel, row by row from the top left, as MuJoCo's pictures."""
-    known = [model.camera(index).name for index in range(model.ncam)]
-    pixel = (np.arange(size) + 0.5) / size * 2 - 1
-    parts = []
-    for name in names:
-        if name not in known:
-            raise ValueError(f"the model has no camera {name!r}; it has {known}")
-        camera = model.camera(name)
-        if not _is_fixed(model, int(camera.bodyid[0])):
-            raise ValueError(f"camera {name!r} moves; the renderer needs cameras that stand still")
-        scale = np.tan(np.deg2rad(camera.fovy[0]) / 2)
-        x, y = np.meshgrid(
-            (pixel + 2 * offset[0] / size) * scale, -(pixel + 2 * offset[1] / size) * scale
-        )
-        axes = data.cam_xmat[camera.id].reshape(3, 3).T
-        parts.append((data.cam_xpos[camera.id], axes, x.ravel(), y.ravel()))
-    return Views(*(np.stack(part).astype(np.float32) for part in zip(*parts, strict=True)))
 
 
 def _rotate(matrix, vector):
@@ -173,14 +135,20 @@ def _solids(views: Views, model: mujoco.MjModel, geoms, light, xpos, xmat) -> li
     ]
 
 
-def _scenery(views: Views, model: mujoco.MjModel, data: mujoco.MjData, geoms) -> Scenery:
-    """Casts the rays on the fixed geoms, once; three lights along the axes give the normal."""
-    shape = views.x.shape
-    nothing = tuple(
+def _nothing(shape) -> Scenery:
+    t, geom, zero = (
         np.full(shape, value, kind) for value, kind in ((np.inf, "f4"), (-1, "i4"), (0, "f4"))
     )
+    return Scenery(t, geom, (zero, zero, zero))
+
+
+def _scenery(views: Views, model: mujoco.MjModel, geoms) -> Scenery:
+    """Casts the rays on the fixed geoms, once; three lights along the axes give the normal."""
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
     xpos = data.geom_xpos.astype(np.float32)
     xmat = data.geom_xmat.reshape(-1, 3, 3).astype(np.float32)
+    nothing = _nothing(views.x.shape)
 
     # All are arguments: what depends on constants alone, `ensure_compile_time_eval` evaluates
     # operation by operation, and compiles each.
@@ -189,43 +157,36 @@ def _scenery(views: Views, model: mujoco.MjModel, data: mujoco.MjData, geoms) ->
         solids = _solids(views, model, geoms, light, xpos, xmat)
         return nearest(_rays(views, light), solids, nothing)
 
+    start = (nothing.t, nothing.geom, nothing.normal[0])
     with jax.ensure_compile_time_eval():
         hits = [
-            jax.tree.map(np.asarray, cast(views, axis, xpos, xmat, nothing))
+            jax.tree.map(np.asarray, cast(views, axis, xpos, xmat, start))
             for axis in np.eye(3, dtype=np.float32)
         ]
     t, geom, _ = hits[0]
-    along = np.stack([views.x, views.y, np.full(shape, -1.0, np.float32)], axis=-1)
-    along = np.einsum("vpc,vcx->vpx", along, views.rotation)
-    points = views.position[:, None] + np.where(geom >= 0, t, 0.0)[..., None] * along
-    points = np.where((geom >= 0)[..., None], points, 0.0).astype(np.float32)
-    return Scenery(t, geom, tuple(n for *_, n in hits), tuple(np.moveaxis(points, -1, 0)))
+    return Scenery(t, geom, tuple(n for *_, n in hits))
 
 
-def _samples(model: mujoco.MjModel, cameras, size: int, fixed, offsets) -> list:
-    """(Views, Scenery) for each offset of the rays in their pixels."""
-    data = mujoco.MjData(model)
-    mujoco.mj_kinematics(model, data)
-    mujoco.mj_camlight(model, data)
-    views = [_views(model, data, cameras, size, offset) for offset in offsets]
-    return [(sample, _scenery(sample, model, data, fixed)) for sample in views]
+def _waves(pattern: Pattern, views: Views, rays: Rays, t) -> list:
+    """w of each wave where the rays are after t, (V, P) each; anything where t is inf."""
+    waves = []
+    for frequency, phase in zip(pattern.frequency, pattern.phase, strict=True):
+        start = jnp.sum(views.position * frequency, axis=-1) + phase
+        turned = _rotate(views.rotation, frequency)
+        cycles = start[:, None] + t * rays.dot([turned[:, axis, None] for axis in range(3)])
+        apart = cycles - jnp.round(cycles)
+        waves.append(8 * apart * (1 - 2 * jnp.abs(apart)))
+    return waves
 
 
-def _shade(geom, lambert, look: Look, geoms, planes, scenery: Scenery) -> jax.Array:
+def _shade(geom, lambert, look: Look, geoms, planes, waves: list) -> jax.Array:
     """Colour of each ray packed as 0xBBGGRR: albedo * (ambient + (1 - ambient) (1 + n.l) / 2).
 
-    This wrapped form of Lambert's law tells faces apart on the dark side too. Planes in the
-    scenery have the look's pattern.
+    This wrapped form of Lambert's law tells faces apart on the dark side too. Planes fixed to the
+    world have the look's waves.
     """
     brightness = look.ambient + (1 - look.ambient) * 0.5 * (1 + lambert)
     brightness = jnp.where(geom >= 0, brightness, 1.0)
-    waves = []
-    if look.pattern is not None:
-        for frequency, phase in zip(look.pattern.frequency, look.pattern.phase, strict=True):
-            cycles = sum(frequency[axis] * scenery.point[axis] for axis in range(3))
-            cycles = cycles + phase
-            apart = cycles - jnp.round(cycles)
-            waves.append(8 * apart * (1 - 2 * jnp.abs(apart)))
     word = jnp.zeros(geom.shape, jnp.int32)
     for channel in range(3):
         albedo = look.background[channel]
@@ -240,38 +201,62 @@ def _shade(geom, lambert, look: Look, geoms, planes, scenery: Scenery) -> jax.Ar
     return word
 
 
-def _to_bands(parts: list, bands: int):
-    """Leaves (V, P), one tree a sample, to leaves (samples * bands, V, P / bands)."""
+class _Painter:
+    """Casts the rays of some cameras of a model, all fixed to the world or all carried."""
 
-    def split(*leaves):
-        views = len(leaves[0])
-        banded = jnp.stack(leaves).reshape(len(leaves), views, bands, -1)
-        return banded.swapaxes(1, 2).reshape(len(leaves) * bands, views, -1)
+    def __init__(self, model: mujoco.MjModel, eyes: list[Eye], grid: Grid):
+        self._model, self._eyes, self._grid = model, eyes, grid
+        self._geoms = self._cast = visible_geoms(model)
+        fixed = [g for g in self._geoms if is_fixed(model, int(model.geom_bodyid[g]))]
+        plane = mujoco.mjtGeom.mjGEOM_PLANE
+        self._planes = [g for g in fixed if model.geom_type[g] == plane]
+        shape = len(eyes), len(grid.x)
+        scenery, slopes = _nothing(shape), np.array([[eye.slope] for eye in eyes], np.float32)
+        if eyes[0].carrier is None:
+            self._cast = [g for g in self._geoms if g not in fixed]
+            scenery = _scenery(views_of(eyes, grid), model, fixed)
+        bands = -(-shape[0] * shape[1] // _TOGETHER)
 
-    return jax.tree.map(split, *parts)
+        def banded(array):
+            """(V, P) to (bands, V, P / bands), the last ray repeated."""
+            more = np.pad(array, ((0, 0), (0, -shape[1] % bands)), mode="edge")
+            return more.reshape(shape[0], bands, -1).swapaxes(0, 1)
 
+        self._banded = jax.tree.map(banded, (grid.x * slopes, grid.y * slopes, scenery))
 
-def _from_bands(array: jax.Array, bands: int, size: int) -> jax.Array:
-    """(samples * bands, V, P / bands) to (samples, V, H, W)."""
-    views = array.shape[1]
-    return (
-        array.reshape(-1, bands, views, size * size // bands)
-        .swapaxes(1, 2)
-        .reshape(-1, views, size, size)
-    )
+    def __call__(self, geom_xpos, geom_xmat, look: Look, light) -> tuple:
+        """t, geom and packed colour of each ray, (V, P)."""
+        views = views_of(self._eyes, self._grid, geom_xpos, geom_xmat)
+        solids = _solids(views, self._model, self._cast, light, geom_xpos, geom_xmat)
+
+        def draw(band):
+            x, y, scenery = band
+            part = views._replace(x=x, y=y)
+            rays = _rays(part, light)
+            lambert = sum(scenery.normal[axis] * light[axis] for axis in range(3))
+            t, geom, lambert = nearest(rays, solids, (scenery.t, scenery.geom, lambert))
+            waves = [] if look.pattern is None else _waves(look.pattern, part, rays, t)
+            return t, geom, _shade(geom, lambert, look, self._geoms, self._planes, waves)
+
+        def whole(array):
+            return array.swapaxes(0, 1).reshape(len(self._eyes), -1)[:, : len(self._grid.x)]
+
+        # The loop keeps a band in cache, and it parts this work from the interleaving of
+        # colours in `render`: fused together, all rays would be cast per colour, not vectorised.
+        return jax.tree.map(whole, jax.lax.map(draw, self._banded))
 
 
 def make_renderer(
     model: mujoco.MjModel, cameras: tuple[str, ...], size: int, *, antialias: bool = False
 ) -> Callable:
-    """Builds the renderer of one model from its named fixed cameras (pose and fovy).
+    """Builds the renderer of one model from its named cameras (pose and fovy).
 
     Args:
       model: geoms of groups 0 to 2 with alpha above 0 are drawn; all must be primitives.
-      cameras: names, in the order of the views V. Cameras must not move.
+      cameras: names, in the order of the views V.
       size: side of the square pictures in pixels.
-      antialias: average the colour of five rays a pixel; geom and depth stay those of the
-        central one. Costs five times as much.
+      antialias: colours are means of a pixel's centre and corners (`cameras.Grid`), at twice the
+        cost; geom and depth stay those of the centre.
 
     Returns:
       render(geom_xpos (G, 3), geom_xmat (G, 3, 3) or (G, 9), look=None) for one world, pure:
@@ -280,18 +265,19 @@ def make_renderer(
       `default_look(model)`. Geoms fixed to the world are drawn where the model has them.
 
     Raises:
-      ValueError: no or an unknown or a moving camera, a size below 2, a geom of another type.
+      ValueError: no or an unknown camera, one that moves with a body without geoms, a size below
+        2, a geom of another type.
     """
     if not cameras or size < 2:
         raise ValueError(f"expected cameras and a size of 2 or more, found {cameras} and {size}")
-    geoms = visible_geoms(model)
-    fixed = [g for g in geoms if _is_fixed(model, int(model.geom_bodyid[g]))]
-    moving = [g for g in geoms if g not in fixed]
-    planes = [g for g in fixed if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
-    samples = _samples(model, cameras, size, fixed, _QUINCUNX if antialias else _CENTRE)
-    central = samples[0][0]
-    stretch = np.sqrt(central.x**2 + central.y**2 + 1).reshape(len(cameras), size, size)
-    bands = next(count for count in range(min(_BANDS, size), size + 1) if size % count == 0)
+    eyes, grid = eyes_of(model, cameras), Grid(size, antialias)
+    still = [v for v, eye in enumerate(eyes) if eye.carrier is None]
+    carried = [v for v, eye in enumerate(eyes) if eye.carrier is not None]
+    groups = [[eyes[v] for v in group] for group in (still, carried) if group]
+    painters = [_Painter(model, group, grid) for group in groups]
+    order = np.argsort(still + carried)
+    slopes = np.array([eye.slope for eye in eyes], np.float32)[:, None]
+    stretch = grid.central(np.sqrt((grid.x**2 + grid.y**2) * slopes**2 + 1))
 
     def render(geom_xpos, geom_xmat, look: Look | None = None) -> dict[str, jax.Array]:
         if geom_xpos.shape != (model.ngeom, 3) or geom_xmat.size != model.ngeom * 9:
@@ -300,25 +286,13 @@ def make_renderer(
         look = default_look(model) if look is None else look
         light = look.light / jnp.linalg.norm(look.light)
         xmat = geom_xmat.reshape(model.ngeom, 3, 3)
-        solids = _solids(central, model, moving, light, geom_xpos, xmat)
-
-        def draw(band):
-            rays, scenery = band
-            lambert = sum(scenery.normal[axis] * light[axis] for axis in range(3))
-            t, geom, lambert = nearest(rays, solids, (scenery.t, scenery.geom, lambert))
-            return t, geom, _shade(geom, lambert, look, geoms, planes, scenery)
-
-        # The loop keeps a band in cache, and it parts this work from the interleaving of
-        # colours below: fused together, all rays would be cast per colour and not vectorised.
-        parts = [(_rays(views, light), scenery) for views, scenery in samples]
-        drawn = jax.lax.map(draw, _to_bands(parts, bands))
-        t, geom, word = (_from_bands(array, bands, size) for array in drawn)
-        levels = [(word >> (8 * channel)) & 255 for channel in range(3)]
-        mean = [(jnp.sum(level, 0) + len(samples) // 2) // len(samples) for level in levels]
+        drawn = [painter(geom_xpos, xmat, look, light) for painter in painters]
+        t, geom, word = (jnp.concatenate(parts)[order] for parts in zip(*drawn, strict=True))
+        colours = [grid.mean((word >> (8 * channel)) & 255) for channel in range(3)]
         return {
-            "rgb": jnp.stack(mean, axis=-1).astype(jnp.uint8),
-            "geom": geom[0],
-            "depth": t[0] * stretch,
+            "rgb": jnp.stack(colours, axis=-1).astype(jnp.uint8),
+            "geom": grid.central(geom),
+            "depth": grid.central(t) * stretch,
         }
 
     return render

@@ -1,4 +1,4 @@
-"""A scene: robot arms, a table, the task's objects and two fixed cameras, as a MuJoCo model.
+"""A scene: arms, a table, the task's objects, two fixed cameras and one on each hand, in MuJoCo.
 
 The world's origin is the foot of a single arm, or halfway between the feet of two; z = 0 is the
 table's top, x points away from the arm. Only pads with objects and table, and objects with each
@@ -10,6 +10,8 @@ import dataclasses
 import mujoco
 import numpy as np
 
+from glam_jax import schema
+from glam_jax.sim import kinematics
 from glam_jax.sim.robots import NO_CONTACT, Robot
 
 CONTROL_HZ = 20
@@ -66,11 +68,13 @@ def box(name: str, half_size: tuple[float, float, float], mass: float, rgba) -> 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-    """A fixed camera: where it stands, what it looks at (m), vertical field of view (degrees)."""
+    """Where a camera stands, what it looks at (m), its vertical field of view (degrees), and what
+    is up in its pictures; in the world's frame, or in that of the hand that carries it."""
 
     position: tuple[float, float, float]
     target: tuple[float, float, float]
     field_of_view: float
+    up: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
     def moved(self, position, target) -> "Camera":
         """The camera that stands by `position` (3,) and looks by `target` (3,) m beside it."""
@@ -84,9 +88,7 @@ class Camera:
         """Orientation (w, x, y, z) of MuJoCo's camera frame: looks along -z, y is up."""
         back = np.subtract(self.position, self.target)
         back = back / np.linalg.norm(back)
-        # Straight down has no up: there the image's top is away from the robot's base.
-        up = np.array([0.0, 0.0, 1.0]) if abs(back[2]) < 0.99 else np.array([1.0, 0.0, 0.0])
-        right = np.cross(up, back)
+        right = np.cross(self.up, back)
         right = right / np.linalg.norm(right)
         matrix = np.stack([right, np.cross(back, right), back], axis=1)
         quaternion = np.zeros(4)
@@ -120,6 +122,11 @@ SHARED = {  # 60 cm, for what two arms share
     "front": Camera((3.06, 0.0, 1.27), (0.46, 0.0, 0.22), 12.2),
     "overhead": Camera((1.86, 0.0, 2.66), (0.46, 0.0, 0.24), 12.2),
 }
+# On every hand, in the hand's frame, whose z axis points along the fingers and y from one to the
+# other. The eye stands on the side of the robot's base and looks away from it: it sees both fingers
+# from the border inwards, the object between them, and the table below, but no palm and no arm, so
+# that all robots look alike in it.
+WRIST = Camera((-0.07, 0.0, 0.06), (0.0, 0.0, kinematics.TCP_OFFSET + 0.10), 90.0, (1.0, 0.0, 0.0))
 
 
 def bases(arms: int) -> np.ndarray:
@@ -134,11 +141,13 @@ def build(
     arms: int = 1,
     cameras: dict[str, Camera] = NEAR,
     limits: ContactLimits | None = None,
+    carried: bool = True,
 ) -> mujoco.MjModel:
     """Compile the scene: arms with prefixes `arm0_`, `arm1_`, then the objects in order.
 
     One free joint per object comes after all joints of the arms. `limits` keep MJX from
-    solving for all contacts that there could ever be; without, it does.
+    solving for all contacts that there could ever be; without, it does. Not `carried`: without the
+    cameras on the hands, which MJX would move along at each of its steps.
     """
     spec, realism = mujoco.MjSpec(), robot.realism
     _set_physics(spec)
@@ -159,6 +168,8 @@ def build(
     )
     for arm, base in enumerate(bases(arms)):
         robot.add(spec, f"arm{arm}_", base)
+        if carried:
+            _add_camera(spec.body(f"arm{arm}_hand"), schema.wrist_views(arms)[arm], WRIST)
     for thing in objects:
         _add_thing(spec, thing)
     for geom in spec.geoms:
@@ -172,10 +183,14 @@ def build(
         if realism:
             visual = realism.visual
             camera = camera.moved(visual.camera_position[name], visual.camera_target[name])
-        spec.worldbody.add_camera(
-            name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
-        )
+        _add_camera(spec.worldbody, name, camera)
     return spec.compile()
+
+
+def _add_camera(body, name, camera):
+    body.add_camera(
+        name=name, pos=camera.position, quat=camera.quaternion(), fovy=camera.field_of_view
+    )
 
 
 def _add_thing(spec, thing):

@@ -9,6 +9,7 @@ import pytest
 
 from glam_jax.sim import experts, kinematics
 from glam_jax.sim.env import make_env, simulation_options
+from glam_jax.sim.render import make_renderer
 from glam_jax.sim.robots import ROBOTS
 
 # As many as demonstrations, whose compiled programs these tests use.
@@ -44,6 +45,7 @@ def over_time(env, action):
         (("juggling", "kinova"), "unknown task 'juggling'; known: .*lifting"),
         (("lifting", "panda"), "unknown robot 'panda'; known: kinova, kinova_real, umi"),
         (("lifting", "umi", 2), "image_size"),
+        (("lifting", "umi", 64, ("side",)), "unknown view 'side'; known: front, overhead, wrist"),
     ],
 )
 def test_unknown_arguments_are_named(arguments, message):
@@ -53,6 +55,18 @@ def test_unknown_arguments_are_named(arguments, message):
 
 def test_make_env_gives_the_same_object():
     assert make_env("lifting", "umi") is make_env("lifting", "umi")
+    views = ("wrist", "overhead", "front")
+    assert make_env("lifting", "umi", 64, views) is make_env("lifting", "umi")
+
+
+def test_a_world_of_some_views_shows_the_same_in_them():
+    whole, some = make_env("lifting", "kinova"), make_env("lifting", "kinova", views=("wrist",))
+    sight = jax.tree.map(lambda x: np.array(x[0]), whole.sight(reset(whole)))
+    pictures = jax.jit(some.render, compiler_options=simulation_options())(sight)
+    assert set(pictures) == {"image_wrist", "mask_wrist"}
+    expected = jax.jit(whole.render, compiler_options=simulation_options())(sight)
+    for name, picture in pictures.items():
+        np.testing.assert_allclose(picture, expected[name], atol=1)
 
 
 @every_robot
@@ -167,6 +181,23 @@ def test_mask_is_where_the_red_cube_is(robot):
         red &= image[..., 1] < 60
         mask = np.asarray(views[f"mask_{view}"])[..., 0] == 1
         assert (red & mask).sum() > 0.95 * mask.sum()
+
+
+def test_hands_see_the_same_whatever_holds_them():
+    """The masks from a hand are alike for all robots, and no palm and no arm is in its view."""
+    masks = []
+    for robot in sorted(ROBOTS):
+        env = make_env("lifting", robot)
+        start = reset(env)
+        render = jax.jit(jax.vmap(make_renderer(env.mj_model, ("wrist",), 48)))
+        geom = np.asarray(render(start.data.geom_xpos, start.data.geom_xmat)["geom"])
+        seen = {env.mj_model.geom(index).name for index in np.unique(geom) if index >= 0}
+        assert sum("finger" in name for name in seen) == 4
+        assert seen <= {"table", "cube"} | {name for name in seen if "finger" in name}
+        masks.append(geom == env.mj_model.geom("cube").id)
+    assert masks[0].any((1, 2, 3)).mean() > 0.5
+    for mask in masks[1:]:
+        assert np.mean(mask != masks[0]) < 0.002
 
 
 @every_robot

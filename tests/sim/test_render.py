@@ -9,9 +9,9 @@ import pytest
 from glam_jax.sim.render import Pattern, default_look, make_renderer
 
 SIZE = 24
-CAMERAS = ("front", "above", "within", "level")
+CAMERAS = ("front", "held", "above", "within", "level")
 # One moving and one fixed geom of every type that MuJoCo allows there; `within` stands inside
-# two of them, and `level` looks along axes, where divisions by zero lurk.
+# two of them, `level` looks along axes, where divisions by zero lurk, and the brick carries `held`.
 MODEL = """
 <mujoco>
   <worldbody>
@@ -35,7 +35,10 @@ MODEL = """
     <body><freejoint/><geom name="pill" type="capsule" size="0.07 0.15"/></body>
     <body><freejoint/><geom name="egg" type="ellipsoid" size="0.08 0.14 0.2"/></body>
     <body><freejoint/><geom name="can" type="cylinder" size="0.1 0.12"/></body>
-    <body><freejoint/><geom name="brick" type="box" size="0.06 0.1 0.16"/></body>
+    <body><freejoint/>
+      <geom name="brick" type="box" size="0.06 0.1 0.16" pos="0 0 0.01" euler="0 10 0"/>
+      <camera name="held" pos="0.25 0 0.3" xyaxes="0 1 0 -0.7 0 0.7" fovy="90"/>
+    </body>
     <body><freejoint/><geom name="around" type="box" size="0.5 0.5 0.6"/></body>
   </worldbody>
 </mujoco>
@@ -158,7 +161,7 @@ def test_mask_follows_the_geom(model, geoms, render):
     ball = model.geom("ball").id
     xpos = np.array(geoms[0][0])
     xpos[ball] = [0.0, 0.0, 1.2]
-    mask = np.asarray(render(xpos, geoms[1][0])["geom"][1]) == ball
+    mask = np.asarray(render(xpos, geoms[1][0])["geom"][CAMERAS.index("above")]) == ball
     # Seen from 0.6 m, a sphere of 0.11 m fills a cone of sine 0.11 / 0.6.
     tangent = np.tan(np.arcsin(0.11 / 0.6)) / np.tan(np.deg2rad(30))
     centres = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
@@ -182,7 +185,7 @@ def test_lambert_by_hand(model, geoms, render):
     assert np.abs(sky - 255 * look.background).max() <= 0.51
 
 
-def test_waves_by_hand_on_planes_alone(model, geoms, render, pictures):
+def test_waves_by_hand_on_planes_alone(model, poses, geoms, render, pictures):
     """Albedo * (1 + contrast w(f . p + phase)) on fixed planes, w(c) = 8 s (1 - 2 |s|)."""
     look = default_look(model)
     frequency, phase = np.array([[3.0, -2.0, 0.0]], np.float32), np.array([0.3], np.float32)
@@ -195,7 +198,7 @@ def test_waves_by_hand_on_planes_alone(model, geoms, render, pictures):
     assert on_plane.sum() > 500
     np.testing.assert_allclose(waved[~on_plane].astype(int), plain[~on_plane], atol=1)
     for view, camera in enumerate(CAMERAS):
-        points = surface_points(model, camera, pictures["depth"][0, view])
+        points = surface_points(model, poses[0], camera, pictures["depth"][0, view])
         cycles = points @ frequency[0] + phase[0]
         apart = cycles - np.round(cycles)
         wave = 8 * apart * (1 - 2 * np.abs(apart))
@@ -206,7 +209,7 @@ def test_waves_by_hand_on_planes_alone(model, geoms, render, pictures):
         np.testing.assert_allclose(off, 0.0, atol=2.0)  # a view along the planes sees none
 
 
-def test_shading_is_the_normal(model, geoms, pictures, render):
+def test_shading_is_the_normal(model, poses, geoms, pictures, render):
     """Normals seen through the shading are those of the depth image's slope."""
     xpos, xmat = geoms[0][0], geoms[1][0]
     look = default_look(model)._replace(
@@ -218,7 +221,7 @@ def test_shading_is_the_normal(model, geoms, pictures, render):
     drawn = pictures["geom"][0] >= 0
     np.testing.assert_allclose(np.linalg.norm(normal[drawn], axis=-1), 1, atol=0.02)
     for view, camera in enumerate(CAMERAS):
-        points = surface_points(model, camera, pictures["depth"][0, view])
+        points = surface_points(model, poses[0], camera, pictures["depth"][0, view])
         inner = away_from_edges(pictures["geom"][0, view]) & drawn[view]
         across = points[1:-1, 2:] - points[1:-1, :-2]
         up = points[:-2, 1:-1] - points[2:, 1:-1]
@@ -232,17 +235,15 @@ def test_shading_is_the_normal(model, geoms, pictures, render):
         assert np.mean(cosine[inner] > 0.9) > 0.95
 
 
-def surface_points(model, camera, depth):
+def surface_points(model, data, camera, depth):
     """World points of a depth image (background at 1 m), (H, W, 3)."""
     camera = model.camera(camera)
     scale = np.tan(np.deg2rad(camera.fovy[0]) / 2)
     x, y = np.meshgrid(*[((np.arange(SIZE) + 0.5) / SIZE * 2 - 1) * scale] * 2)
     ray = np.stack([x, -y, -np.ones_like(x)], -1)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
-    rotation = np.zeros(9)
-    mujoco.mju_quat2Mat(rotation, camera.quat)
     points = np.where(np.isfinite(depth), depth, 1.0)[..., None] * ray
-    return points @ rotation.reshape(3, 3).T + camera.pos
+    return points @ data.cam_xmat[camera.id].reshape(3, 3).T + data.cam_xpos[camera.id]
 
 
 def test_look_is_an_argument(model, geoms, render, pictures):
@@ -265,6 +266,12 @@ def test_antialias_keeps_geom_and_softens_colour(model, geoms, pictures):
     inner = np.stack([away_from_edges(geom) for geom in pictures["geom"][0]])
     assert np.median(difference[inner]) <= 1
     assert np.mean(difference[~inner] > 5) > 0.2
+    fine = np.asarray(
+        jax.jit(make_renderer(model, CAMERAS, 8 * SIZE))(geoms[0][0], geoms[1][0])["rgb"]
+    )
+    truth = fine.reshape(len(CAMERAS), SIZE, 8, SIZE, 8, 3).mean((2, 4))
+    errors = [np.sqrt(np.mean((picture - truth) ** 2)) for picture in (smooth["rgb"], sharp)]
+    assert errors[0] < 0.6 * errors[1]
 
 
 @pytest.mark.parametrize("size", [7, 10])
@@ -289,10 +296,11 @@ def test_bad_input(model, geoms, render):
     with pytest.raises(ValueError, match=r"expected 16 positions .*found \(15, 3\)"):
         render(geoms[0][0][:-1], geoms[1][0])
     carried = mujoco.MjModel.from_xml_string(
-        "<mujoco><worldbody><body><freejoint/><geom size='1'/><camera name='eye'/></body>"
+        "<mujoco><worldbody><body><freejoint/><geom size='1'/><body><joint/>"
+        "<inertial mass='1' pos='0 0 0' diaginertia='1 1 1'/><camera name='eye'/></body></body>"
         "</worldbody></mujoco>"
     )
-    with pytest.raises(ValueError, match="camera 'eye' moves"):
+    with pytest.raises(ValueError, match="camera 'eye' is carried by a body without geoms"):
         make_renderer(carried, ("eye",), SIZE)
     tetrahedron = mujoco.MjModel.from_xml_string(
         "<mujoco><asset><mesh name='m' vertex='0 0 0 1 0 0 0 1 0 0 0 1'/></asset><worldbody>"
