@@ -131,7 +131,7 @@ def _data(target: str, arms: int) -> ConfigDict:
     data.target = target  # Source with robot actions: kinova or kinova_real, both simulated.
     data.target_episodes = 100  # Training episodes of the target, with their actions.
     # Names of the cameras whose pictures are used, of those that the data have; () for all.
-    data.views = (*schema.VIEWS, *schema.wrist_views(arms))
+    data.views = schema.simulated_views(arms)
     # Source -> episodes. A row that is not from the target is a window of any of these episodes,
     # each equally likely.
     data.auxiliary = ConfigDict()

@@ -33,7 +33,7 @@ def sheet(episode: Episode) -> np.ndarray:
         masks = np.repeat(episode.steps[f"mask_{view}"][frames] * np.uint8(255), 3, axis=-1)
         for images in (episode.steps[f"image_{view}"][frames], masks):
             cells += [canvas.enlarge(image, SIDE) for image in images]
-    text = f"{episode.task}, {episode.source}, simulated: {' and '.join(episode.views)}, with masks"
+    text = f"{episode.task}, {episode.source}, simulated: {', '.join(episode.views)}, with masks"
     return canvas.caption(canvas.tile(np.stack(cells), FRAMES), text)
 
 

@@ -10,6 +10,7 @@ from ml_collections import config_flags
 
 from glam_jax import config, schema
 from glam_jax.demonstrations import gather
+from glam_jax.errors import ConfigError
 from glam_jax.experiment import replay
 from glam_jax.models import mip
 from glam_jax.sim.robots import ROBOTS
@@ -184,6 +185,17 @@ def test_mip_learns_from_target_actions_alone():
     }
     light, whole = {"glam", "glam_o"}, {"clam", "clam_o", "lapa", "lapa_o"}
     assert weights == dict.fromkeys(light, 0.03) | dict.fromkeys(whole, 1.0) | {"mip": 0.0}
+
+
+def test_all_views_are_used_or_those_that_are_named():
+    for task, hands in (("lifting", ("wrist",)), ("stack_three", ("wrist_left", "wrist_right"))):
+        assert config.make(task).data.views == ("front", "overhead", *hands)
+    fixed = from_command_line("", "--config.data.views=('front','overhead')")
+    assert gather.target(fixed).layout.views == fixed.data.views == ("front", "overhead")
+    unknown = from_command_line("", "--config.data.views=('front','side')")
+    message = "data.views names side; source kinova_real has: front, overhead, wrist"
+    with pytest.raises(ConfigError, match=message):
+        gather.target(unknown).layout  # noqa: B018
 
 
 def test_only_what_a_world_model_has_can_be_set():

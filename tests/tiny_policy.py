@@ -25,7 +25,7 @@ def tiny_config() -> ConfigDict:
     """Lifting on the clean arm by MIP, which needs no world model."""
     tiny = ConfigDict(config.make("lifting", "method=mip,scale=quick").to_dict())
     tiny.image_size, tiny.data.target = LAYOUT.image_size, "kinova"
-    tiny.evaluate.execute = EXECUTE
+    tiny.data.views, tiny.evaluate.execute = LAYOUT.views, EXECUTE
     tiny.policy.update(
         {"chunk": CHUNK, "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8}
     )

@@ -24,8 +24,8 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
       image_size: side of the pictures, pixels.
       frames: of each of the `EPISODES` episodes of either source.
     """
-    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+    target = _episodes(_layout(image_size, True), frames, "kinova", 0)
+    auxiliary = _episodes(_layout(image_size, False), frames, "umi", EPISODES)
     made = Store(target, auxiliary)
     return made, normalize.statistics(made)
 
@@ -33,8 +33,8 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
 def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
     """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones; its images
     are in a file, as those of data that do not fit into memory."""
-    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+    target = _episodes(_layout(image_size, True), frames, "kinova", 0)
+    auxiliary = _episodes(_layout(image_size, False), frames, "umi", EPISODES)
 
     def repeated(distinct: list, count: int) -> Iterator[schema.Episode]:
         return itertools.islice(itertools.cycle(distinct), count)
@@ -46,6 +46,10 @@ def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
         modalities=(modality,),
         memory_bytes=0,
     )
+
+
+def _layout(image_size: int, has_actions: bool) -> schema.Layout:
+    return schema.Layout(1, image_size, has_actions, views=schema.simulated_views(1))
 
 
 def _episodes(layout: schema.Layout, frames: int, source: str, first: int) -> list[schema.Episode]:

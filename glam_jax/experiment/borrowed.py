@@ -1,5 +1,7 @@
 """Runs that share a world model: one pretrains it, others name that run and only read it."""
 
+import json
+
 from ml_collections import ConfigDict
 
 from glam_jax import files
@@ -9,7 +11,7 @@ from glam_jax.schema import Layout
 from glam_jax.stages import world_model
 
 # What a run and the one that it borrows from must have in common.
-SHARED = ("task", "method", "image_size", "data.target", "world_model")
+SHARED = ("task", "method", "image_size", "data.target", "data.views", "world_model")
 
 
 def lender(config: ConfigDict, workdir: Workdir) -> Workdir:
@@ -51,9 +53,9 @@ def load(config: ConfigDict, layout: Layout, workdir: Workdir) -> world_model.Wo
 def _value(config: ConfigDict, key: str):
     value = config
     for part in key.split("."):
-        value = value[part]
+        value = value.get(part)  # configs of earlier runs lack some
     # As JSON has it: a config read from a file has lists where another has tuples.
-    return value.to_json() if isinstance(value, ConfigDict) else value
+    return value.to_json() if isinstance(value, ConfigDict) else json.dumps(value)
 
 
 def _trained_to(workdir: Workdir) -> int:

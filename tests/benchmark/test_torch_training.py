@@ -13,7 +13,6 @@ from glam_jax.benchmark import samples, training
 from glam_jax.models import draws
 from glam_jax.models.augment import SHADES
 from glam_jax.runtime import optim
-from glam_jax.schema import VIEWS
 from glam_jax.stages import training as stages
 
 WHY = "compares with PyTorch: pip install -e '.[bench]'"
@@ -58,16 +57,17 @@ def chunk_draws(config, key):
     corner = functools.partial(jax.random.randint, shape=(2,), minval=0, maxval=corners)
     colours = functools.partial(jax.random.uniform, shape=(4,), minval=-1.0, maxval=1.0)
 
+    layout = samples.store(config.image_size, training.FRAMES)[0].layout
+
     def shades(key):
         keys = zip(jax.random.split(key, len(SHADES)), SHADES, strict=True)
-        return {f"shade_{n}": jax.random.normal(k, (len(VIEWS), n, n, 3)) for k, n in keys}
+        return {f"shade_{n}": jax.random.normal(k, (len(layout.views), n, n, 3)) for k, n in keys}
 
-    ee_dim = samples.store(config.image_size, training.FRAMES)[0].layout.ee_dim
     return draws.per_row(shades, key_shading, rows) | {
         "corner": draws.per_row(corner, key_shift, rows),
         "colours": draws.per_row(colours, key_colours, rows),
         "noise": draws.normal(key_noise, rows, (policy.chunk, config.world_model.latent)),
-        "pose": draws.normal(key_pose, rows, (ee_dim,)),
+        "pose": draws.normal(key_pose, rows, (layout.ee_dim,)),
     }
 
 

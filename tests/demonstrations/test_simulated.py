@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from glam_jax import schema
+from glam_jax import config, schema
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording
-from glam_jax.demonstrations import partial, simulated
+from glam_jax.demonstrations import gather, partial, simulated
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
 from glam_jax.sim.robots import ROBOTS
@@ -154,6 +155,26 @@ def test_an_unknown_source_is_refused(tmp_path):
     with pytest.raises(ValueError, match="unknown source 'panda'; known: kinova, kinova_real, umi"):
         simulated.collect("lifting", "panda", 1, 1, 8, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_sees_the_views_that_it_names_and_the_data_have_all(tmp_path):
+    whole = schema.Layout(1, 8, True, views=schema.simulated_views(1))
+
+    def demonstrate(seeds):
+        return [schema.fake_episode(whole, 4, int(seed)) for seed in seeds]
+
+    def expert(*_):
+        return simulated.Expert(whole, demonstrate, batch=4)
+
+    simulated.collect("lifting", "kinova", 2, 1, 8, tmp_path, False, expert)
+    made = ConfigDict(config.make("lifting", "method=mip").to_dict())
+    made.image_size, made.data.target, made.data.root = 8, "kinova", str(tmp_path)
+    for views, expected in ((("wrist", "front"), ("front", "wrist")), ((), whole.views)):
+        made.data.views = views
+        source = gather.target(made)
+        (episode,) = source.read("train", 1)
+        assert episode.views == source.layout.views == expected
+        assert source.recording.layout == whole and source.make_env().layout == source.layout
 
 
 def test_parts_hold_what_was_given(tmp_path):

@@ -57,7 +57,7 @@ def test_rollout_video_marks_the_outcomes(tmp_path, env, result):
     # 12 strides and the last step, and a second of 10 frames for the outcome.
     assert len(frames) == 13 + 10
     assert [p.name for p in path.parent.iterdir()] == ["v.mp4"]
-    bottom, left, right = -2, SIZE, 3 * SIZE + 2
+    bottom, left, right = -2, SIZE, 4 * SIZE + 2
     assert _near(frames[0, bottom, left], canvas.GREY)
     assert _near(frames[3, bottom, left], canvas.GREEN)
     assert _near(frames[3, bottom, right], canvas.GREY)
@@ -68,7 +68,7 @@ def test_rollout_video_marks_the_outcomes(tmp_path, env, result):
 def test_comparison_video_puts_source_above_replay(tmp_path, env, result):
     episodes = [fake_episode(env.layout, length, source="umi") for length in (7, 30)]
     for episode, level in zip(episodes, (0, 255), strict=True):
-        for view in ("front", "overhead"):
+        for view in episode.views:
             episode.steps[f"image_{view}"][:] = level
     path = video.comparison_video(tmp_path / "c.mp4", env, episodes, result, size=SIZE)
     frames = imageio.imread(str(path))
@@ -80,11 +80,11 @@ def test_comparison_video_puts_source_above_replay(tmp_path, env, result):
 
 def test_comparison_figure_puts_source_above_replay(tmp_path, env, result):
     episode = fake_episode(env.layout, 7, source="umi")
-    for view in ("front", "overhead"):
+    for view in episode.views:
         episode.steps[f"image_{view}"][:] = 255
     path = video.comparison_figure(tmp_path / "c.png", env, episode, result, times=3, size=SIZE)
     picture = imageio.imread(str(path))
-    assert picture.shape[1] == 3 * 2 * SIZE + 2 * 2
+    assert picture.shape[1] == 3 * 3 * SIZE + 2 * 2
     above, below = picture[SIZE // 2 + 16], picture[-SIZE // 2]
     assert above[SIZE // 2].min() > 215 and above[-SIZE // 2].min() > 215
     assert below[SIZE // 2].max() < 215
@@ -92,7 +92,7 @@ def test_comparison_figure_puts_source_above_replay(tmp_path, env, result):
 
 def test_render_sight_does_not_depend_on_its_batches(env, result):
     images = video.render_sight(env, jax.tree.map(np.concatenate, result.sight), SIZE)
-    assert images.shape == (2 * STEPS, SIZE, 2 * SIZE, 3)
+    assert images.shape == (2 * STEPS, SIZE, 3 * SIZE, 3)
     assert (images[:STEPS] == images[0]).all() and (images[STEPS:] == images[-1]).all()
     assert (images[0] != images[-1]).any()
 

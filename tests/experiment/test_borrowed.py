@@ -84,6 +84,7 @@ def test_a_config_read_from_its_file_is_the_same(tmp_path, owner):
         ({"world_model_from": ".."}, "config.json is missing"),
         ({"image_size": 32}, "another image_size$"),
         ({"data": {"target": "umi"}}, "another data.target$"),
+        ({"data": {"views": ("front", "overhead")}}, "another data.views$"),
         ({"world_model": {"latent": 5}}, "another world_model$"),
         ({"method": "glam", "world_model": {"modality": "rgb"}}, "another method, world_model$"),
     ],
