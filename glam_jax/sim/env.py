@@ -133,7 +133,9 @@ class Env:
         )
         self.bases = scenes.bases(task.arms) * float(robot.stands)
         self._poses = make_poses(model)
-        self._render = render.make_renderer(model, self.layout.views, image_size, antialias=True)
+        self._render = render.make_renderer(
+            model, self.layout.views, image_size, objects=self._object_geoms, antialias=True
+        )
         self._visual = self._realism.visual if self._realism else None
         if task.in_the_field and not robot.has_actions:
             self._visual = realism.FIELD
@@ -272,11 +274,10 @@ class Env:
         if self._visual:
             noise = self._visual.noise
             rgb = realism.sensor_noise(rgb, sight.draw[:2], sight.draw[2], noise)
-        is_object = jnp.isin(views["geom"], self._object_geoms)[..., None].astype(jnp.uint8)
         named = {}
         for i, view in enumerate(self.layout.views):
             named[f"image_{view}"] = rgb[i]
-            named[f"mask_{view}"] = is_object[i]
+            named[f"mask_{view}"] = views["mask"][i][..., None]
         return named
 
     def observe(self, state: EnvState) -> dict[str, jax.Array]:

@@ -10,7 +10,7 @@ intersected in each world. A camera that a body carries meets all geoms anew. On
     pictures["rgb"]                                                 # uint8 (B, 3, 64, 64, 3)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -204,8 +204,8 @@ def _shade(geom, lambert, look: Look, geoms, planes, waves: list) -> jax.Array:
 class _Painter:
     """Casts the rays of some cameras of a model, all fixed to the world or all carried."""
 
-    def __init__(self, model: mujoco.MjModel, eyes: list[Eye], grid: Grid):
-        self._model, self._eyes, self._grid = model, eyes, grid
+    def __init__(self, model: mujoco.MjModel, eyes: list[Eye], grid: Grid, objects):
+        self._model, self._eyes, self._grid, self._objects = model, eyes, grid, objects
         self._geoms = self._cast = visible_geoms(model)
         fixed = [g for g in self._geoms if is_fixed(model, int(model.geom_bodyid[g]))]
         plane = mujoco.mjtGeom.mjGEOM_PLANE
@@ -225,7 +225,11 @@ class _Painter:
         self._banded = jax.tree.map(banded, (grid.x * slopes, grid.y * slopes, scenery))
 
     def __call__(self, geom_xpos, geom_xmat, look: Look, light) -> tuple:
-        """t, geom and packed colour of each ray, (V, P)."""
+        """t, geom and packed colour of each ray, (V, P); on the objects with bit 24 set.
+
+        An output of its own costs the loop as much as the rays do: nobody who draws colours and
+        masks alone should need more than this word.
+        """
         views = views_of(self._eyes, self._grid, geom_xpos, geom_xmat)
         solids = _solids(views, self._model, self._cast, light, geom_xpos, geom_xmat)
 
@@ -236,7 +240,10 @@ class _Painter:
             lambert = sum(scenery.normal[axis] * light[axis] for axis in range(3))
             t, geom, lambert = nearest(rays, solids, (scenery.t, scenery.geom, lambert))
             waves = [] if look.pattern is None else _waves(look.pattern, part, rays, t)
-            return t, geom, _shade(geom, lambert, look, self._geoms, self._planes, waves)
+            word = _shade(geom, lambert, look, self._geoms, self._planes, waves)
+            for index in self._objects:
+                word |= (geom == index).astype(jnp.int32) << 24
+            return t, geom, word
 
         def whole(array):
             return array.swapaxes(0, 1).reshape(len(self._eyes), -1)[:, : len(self._grid.x)]
@@ -247,7 +254,12 @@ class _Painter:
 
 
 def make_renderer(
-    model: mujoco.MjModel, cameras: tuple[str, ...], size: int, *, antialias: bool = False
+    model: mujoco.MjModel,
+    cameras: tuple[str, ...],
+    size: int,
+    *,
+    objects: Sequence[int] = (),
+    antialias: bool = False,
 ) -> Callable:
     """Builds the renderer of one model from its named cameras (pose and fovy).
 
@@ -255,14 +267,16 @@ def make_renderer(
       model: geoms of groups 0 to 2 with alpha above 0 are drawn; all must be primitives.
       cameras: names, in the order of the views V.
       size: side of the square pictures in pixels.
+      objects: geoms that the mask shows.
       antialias: colours are means of a pixel's centre and corners (`cameras.Grid`), at twice the
-        cost; geom and depth stay those of the centre.
+        cost; mask, geom and depth stay those of the centre.
 
     Returns:
       render(geom_xpos (G, 3), geom_xmat (G, 3, 3) or (G, 9), look=None) for one world, pure:
-      "rgb" uint8 (V, H, W, 3); "geom" int32 (V, H, W), -1 on the background; "depth" float32
-      (V, H, W), metres along the ray, inf on the background. `look` is a `Look`, by default
-      `default_look(model)`. Geoms fixed to the world are drawn where the model has them.
+      "rgb" uint8 (V, H, W, 3); "mask" uint8 (V, H, W), 1 on the objects; "geom" int32 (V, H, W),
+      -1 on the background; "depth" float32 (V, H, W), metres along the ray, inf on the background.
+      `look` is a `Look`, by default `default_look(model)`. Geoms fixed to the world are drawn
+      where the model has them.
 
     Raises:
       ValueError: no or an unknown camera, one that moves with a body without geoms, a size below
@@ -274,7 +288,7 @@ def make_renderer(
     still = [v for v, eye in enumerate(eyes) if eye.carrier is None]
     carried = [v for v, eye in enumerate(eyes) if eye.carrier is not None]
     groups = [[eyes[v] for v in group] for group in (still, carried) if group]
-    painters = [_Painter(model, group, grid) for group in groups]
+    painters = [_Painter(model, group, grid, objects) for group in groups]
     order = np.argsort(still + carried)
     slopes = np.array([eye.slope for eye in eyes], np.float32)[:, None]
     stretch = grid.central(np.sqrt((grid.x**2 + grid.y**2) * slopes**2 + 1))
@@ -291,6 +305,7 @@ def make_renderer(
         colours = [grid.mean((word >> (8 * channel)) & 255) for channel in range(3)]
         return {
             "rgb": jnp.stack(colours, axis=-1).astype(jnp.uint8),
+            "mask": grid.central(word >> 24).astype(jnp.uint8),
             "geom": grid.central(geom),
             "depth": grid.central(t) * stretch,
         }

@@ -258,8 +258,11 @@ def test_look_is_an_argument(model, geoms, render, pictures):
     np.testing.assert_array_equal(pair["rgb"][0], same["rgb"])
 
 
-def test_antialias_keeps_geom_and_softens_colour(model, geoms, pictures):
-    smooth = jax.jit(make_renderer(model, CAMERAS, SIZE, antialias=True))(geoms[0][0], geoms[1][0])
+def test_antialias_keeps_geom_and_mask_and_softens_colour(model, geoms, pictures):
+    objects = [model.geom(name).id for name in ("ball", "brick")]
+    render = jax.jit(make_renderer(model, CAMERAS, SIZE, objects=objects, antialias=True))
+    smooth = render(geoms[0][0], geoms[1][0])
+    np.testing.assert_array_equal(smooth["mask"], np.isin(smooth["geom"], objects))
     np.testing.assert_array_equal(smooth["geom"], pictures["geom"][0])
     sharp = pictures["rgb"][0].astype(int)
     difference = np.abs(np.asarray(smooth["rgb"]) - sharp).max(-1)
