@@ -90,11 +90,11 @@ def make_env(task: str, robot: str, image_size: int = 64, views: tuple[str, ...]
             raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(known))}")
     if image_size < 8:
         raise ValueError(f"image_size must be at least 8 pixels, found {image_size}")
-    known = (*TASKS[task].cameras, *schema.wrist_views(TASKS[task].arms))
+    known = TASKS[task].views
     for view in views:
         if view not in known:
             raise ValueError(f"unknown view {view!r}; known: {', '.join(known)}")
-    return _make_env(task, robot, image_size, tuple(sorted(set(views or known))))
+    return _make_env(task, robot, image_size, tuple(sorted(set(views))) or known)
 
 
 @functools.cache
@@ -107,11 +107,13 @@ class Env:
 
     control_hz = scenes.CONTROL_HZ
 
-    def __init__(self, task: Task, robot: Robot, image_size: int, views: tuple[str, ...]):
+    def __init__(self, task: Task, robot: Robot, image_size: int, views: tuple[str, ...] = ()):
         self.task, self.robot, self._realism = task, robot, robot.realism
         waits = self._realism.demonstrator.most_paused if self._realism else 0
         self.horizon, self.plan_steps = task.horizon + waits, task.plan_steps + waits
-        self.layout = schema.Layout(task.arms, image_size, robot.has_actions, views=views)
+        self.layout = schema.Layout(
+            task.arms, image_size, robot.has_actions, views=views or task.views
+        )
         self.action_dim = robot.action_dim * task.arms
         scene = robot, task.objects, task.arms, task.cameras, task.contact_limits
         self.mj_model = scenes.build(*scene)

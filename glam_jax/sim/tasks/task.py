@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from glam_jax import schema
 from glam_jax.sim.scenes import NEAR, Camera, ContactLimits, Thing
 from glam_jax.sim.tasks.path import Path
 
@@ -77,6 +78,11 @@ class Task:
     cameras: dict[str, Camera] = dataclasses.field(default_factory=lambda: NEAR)
     in_the_field: bool = False
     contact_limits: ContactLimits | None = None
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of all cameras, those on the hands included, sorted."""
+        return tuple(sorted((*self.cameras, *schema.wrist_views(self.arms))))
 
 
 def uniform(key: jax.Array, low, high) -> jax.Array:
