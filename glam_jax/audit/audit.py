@@ -18,7 +18,7 @@ from glam_jax.display import plots
 from glam_jax.errors import DataError
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import replay, summary
-from glam_jax.experiment import borrowed, experiment
+from glam_jax.experiment import borrowed
 from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.schema import Episode, title
@@ -123,8 +123,7 @@ def _replay(
     actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]
     result = replay(env, actions, [episode.seed for episode in shown], film=1)
     figure = video.comparison_figure(folder / "replay.png", env, shown[0], result)
-    outcomes = experiment.outcomes(result.success)
-    return summary(shown[0].source, env.robot.name, result) | {"outcomes": outcomes}, figure
+    return summary(shown[0].source, env.robot.name, result), figure
 
 
 def _pictures(

@@ -13,7 +13,7 @@ from glam_jax import files
 from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
 from glam_jax.display import contact_sheet, plots
-from glam_jax.evaluation import intervals, joints, smoothness, video
+from glam_jax.evaluation import joints, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.experiment import borrowed
 from glam_jax.experiment.workdir import STAGE1, Workdir
@@ -56,43 +56,25 @@ def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rol
 def measure(config: ConfigDict, result: Rollout) -> dict:
     """What a rollout is summed up to: success with its interval, and smoothness."""
     env = gather.target(config).make_env()
-    successes, trials = int(result.success.sum()), len(result)
-    low, high = intervals.wilson(successes, trials)
     smooth = smoothness.mean_scores(result.trajectories(), env.control_hz)
     return {
-        "successes": successes,
-        "trials": trials,
-        "success_rate": successes / trials,
-        "wilson_low": low,
-        "wilson_high": high,
+        "success_rate": float(result.success.mean()),
         "jerk_smoothness": smooth["jerk"],
         "fft_smoothness": smooth["fft"],
         "clipped_share": float(result.clipped.mean()),
         "first_seed": config.evaluate.first_seed,
-        "outcomes": outcomes(result.success),
-    }
-
-
-def outcomes(success: np.ndarray) -> str:
-    """Success of each start in order, 1 or 0: what a comparison on the same starts needs."""
-    return "".join("01"[int(one)] for one in success)
-
-
-def check_batches(config: ConfigDict) -> None:
-    """Raises BatchSizeError if the devices cannot share a stage's batches out evenly."""
-    for stage in ("pretrain", "clone"):
-        run = config[stage]
-        sharding.check_batch(f"{stage}.batch", run.batch, run.accumulate)
+    } | result.rate()
 
 
 def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
     """Claims the folder and gathers the data; of several hosts the first does it for all.
 
     Raises:
-      BatchSizeError: see `check_batches`. WorkdirError: the folder belongs to another run.
-      Else see `gather.gather`.
+      BatchSizeError: the devices cannot share a stage's batches out evenly.
+      WorkdirError: the folder belongs to another run. Else see `gather.gather`.
     """
-    check_batches(config)
+    for stage in ("pretrain", "clone"):
+        sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
     with hosts.leader_first():
         workdir.claim(config)
         with workdir.timed("collect"):
