@@ -116,15 +116,15 @@ def measure(
     inputs = world_model.decoder_inputs(Store(train, (), seen))
     known = LatentRange.of(inputs, settings.range_quantile)
     white_source, white_target = ([known.whiten(one) for one in z] for z in (z_source, z_target))
-    energy = energy_test(white_source, white_target, settings.permutations)
+    apart, p_value = energy_test(white_source, white_target, settings.permutations)
     ratios = _forward_ratios(world_model, both)
     return Evidence(
         z_source=z_source,
         z_target=z_target,
         decoder_range=known,
         decoded_error=world_model.decoded_error(Store(heldout, (), seen)),
-        latent_distance=energy.coefficient,
-        p_value=energy.p_value,
+        latent_distance=apart,
+        p_value=p_value,
         classifier_auc=separability(white_source, white_target),
         inside_range=tuple(known.share_inside(np.concatenate(z)) for z in (z_source, z_target)),
         forward_pose=ratios["ee"],

@@ -4,6 +4,7 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 
+import chex
 import numpy as np
 from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -56,15 +57,7 @@ def grouped_bars(
       marks: label of a series -> another's value for each group, drawn as a diamond on its bar.
       mark_label: what the diamonds are.
       axis: what the rates are of.
-
-    Raises:
-      ValueError: no groups or series, or one of another length than the groups.
     """
-    if not groups or not series:
-        raise ValueError(f"{path}: {len(groups)} groups of {len(series)} bars; nothing to draw")
-    for label, values in [*series.items(), *marks.items()]:
-        if len(values) != len(groups):
-            raise ValueError(f"{path}: {label} has {len(values)} values for {len(groups)} groups")
     figure = Figure(
         figsize=(max(5.0, 0.35 * len(groups) * (len(series) + 1) + 2), 3.4),
         dpi=120,
@@ -101,23 +94,15 @@ def grouped_bars(
     return save_figure(path, figure)
 
 
-def named_bars(
-    path: epath.PathLike, groups: Mapping[str, Mapping[str, Bar]], axis: str = "success"
-) -> epath.Path:
-    """Writes a PNG of rates as horizontal bars with intervals, each named, a colour a group.
+def named_bars(path: epath.PathLike, groups: Mapping[str, Mapping[str, Bar]]) -> epath.Path:
+    """Writes a PNG of success rates as named horizontal bars with intervals, a colour a group.
 
     Where groups have other bars each, for which `grouped_bars` would leave gaps.
 
     Args:
       path: where to write.
       groups: name of the group -> name of the bar -> `Bar`.
-      axis: what the rates are of.
-
-    Raises:
-      ValueError: a group without bars, or no group.
     """
-    if not groups or not all(groups.values()):
-        raise ValueError(f"{path}: a group without bars, or none; nothing to draw")
     height = 0.24 * sum(map(len, groups.values())) + 0.3 * len(groups) + 0.5
     figure = Figure(figsize=(7.0, height), dpi=120, layout="constrained")
     panels = figure.subplots(
@@ -138,7 +123,7 @@ def named_bars(
         panel.tick_params(labelsize=8)
         panel.grid(axis="x", alpha=0.3)
         panel.set_axisbelow(True)
-    panels[-1].set_xlabel(axis, fontsize=8)
+    panels[-1].set_xlabel("success", fontsize=8)
     return save_figure(path, figure)
 
 
@@ -156,24 +141,18 @@ def curves(
         all panels, and entries of the legend only once.
       x_axis: what x is.
       rates: titles of the panels that show rates, from 0 to 1.
-
-    Raises:
-      ValueError: no panels, or a curve whose arrays differ in length.
     """
-    if not panels:
-        raise ValueError(f"{path}: no panels to draw")
     figure = Figure(figsize=(max(6.5, 4.2 * len(panels)), 3.9), dpi=120, layout="constrained")
-    labels = list(dict.fromkeys(label for shown in panels.values() for label in shown))
     owners = {
         label: curve.like or label for shown in panels.values() for label, curve in shown.items()
     }
-    order = list(dict.fromkeys(owners[label] for label in labels))
+    order = list(dict.fromkeys(owners.values()))
     handles = {}
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (title, shown) in zip(axes, panels.items(), strict=True):
         for label, curve in shown.items():
             colour = COLOURS[order.index(owners[label]) % len(COLOURS)]
-            handles.setdefault(label, _curve(path, panel, label, curve, colour))
+            handles.setdefault(label, _curve(panel, curve, colour))
         panel.set_xticks(sorted({x for curve in shown.values() for x in curve.x}))
         panel.set_xlabel(x_axis, fontsize=8)
         if title in rates:
@@ -196,17 +175,12 @@ def joint_trajectories(
       hz: commands a second.
       series: label -> commands (T, 8 arms), joint targets in rad and the gripper's from 0 to 1.
       reference: label of the one that the others are held against, drawn dashed and grey.
-
-    Raises:
-      ValueError: no series, or one that is not of whole arms like the others.
     """
     arrays = {label: np.asarray(values, float) for label, values in series.items()}
     arrays = {label: values for label, values in arrays.items() if len(values)}
-    widths = {values.shape[1:] for values in arrays.values()}
-    if len(widths) != 1 or len(width := widths.pop()) != 1 or width[0] % schema.ACTION_DIM:
-        found = {label: values.shape for label, values in arrays.items()}
-        raise ValueError(f"{path}: found commands {found}; expected (T, 8 an arm) of each")
-    arms = width[0] // schema.ACTION_DIM
+    chex.assert_rank(list(arrays.values()), 2)
+    chex.assert_equal_shape(list(arrays.values()), dims=1)
+    arms = next(iter(arrays.values())).shape[1] // schema.ACTION_DIM
     names = [f"J{k}, rad" for k in range(1, schema.ACTION_DIM)] + ["gripper, 1 is open"]
     if arms > 1:
         names = [f"arm {arm + 1}: {name}" for arm in range(arms) for name in names]
@@ -229,10 +203,7 @@ def joint_trajectories(
     return save_figure(path, figure)
 
 
-def _curve(path, panel, label: str, curve: Curve, colour: str):
-    arrays = [curve.x, curve.y, *(b for b in (curve.low, curve.high) if b is not None)]
-    if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"{path}: {label} has arrays of {[len(a) for a in arrays]} values")
+def _curve(panel, curve: Curve, colour: str):
     style = {"linestyle": "--", "marker": "D", "markerfacecolor": "white"}
     style = style if curve.reference else {"linestyle": "-", "marker": "o"}
     (line,) = panel.plot(curve.x, curve.y, color=colour, markersize=4, linewidth=1.4, **style)
