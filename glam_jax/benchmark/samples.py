@@ -14,6 +14,7 @@ from glam_jax.data.store import Store
 
 EPISODES = 4  # of each source
 SEED = 0
+REACH = 0.3  # how far made-up actions go from the postures, rad
 
 
 @functools.lru_cache(maxsize=2)
@@ -24,17 +25,14 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
       image_size: side of the pictures, pixels.
       frames: of each of the `EPISODES` episodes of either source.
     """
-    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
-    made = Store(target, auxiliary)
+    made = Store(*_episodes(image_size, frames))
     return made, normalize.statistics(made)
 
 
 def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
     """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones; its images
     are in a file, as those of data that do not fit into memory."""
-    target = _episodes(schema.Layout(1, image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(schema.Layout(1, image_size, False), frames, "umi", EPISODES)
+    target, auxiliary = _episodes(image_size, frames)
 
     def repeated(distinct: list, count: int) -> Iterator[schema.Episode]:
         return itertools.islice(itertools.cycle(distinct), count)
@@ -48,9 +46,14 @@ def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
     )
 
 
-def _episodes(layout: schema.Layout, frames: int, source: str, first: int) -> list[schema.Episode]:
-    seeds = range(first, first + EPISODES)
-    return [schema.fake_episode(layout, frames, seed, "lifting", source) for seed in seeds]
+def _episodes(image_size: int, frames: int) -> list[list[schema.Episode]]:
+    """Episodes of the target, and of the auxiliary source."""
+    made = []
+    for source, first in (("kinova", 0), ("umi", EPISODES)):
+        layout, seeds = schema.Layout(1, image_size, source == "kinova"), range(first, 2 * EPISODES)
+        episodes = (schema.fake_episode(layout, frames, i, "lifting", source) for i in seeds)
+        made.append(list(itertools.islice(episodes, EPISODES)))
+    return made
 
 
 def params(init: Callable[[], dict], scale: float = 0.02) -> dict:
@@ -69,15 +72,14 @@ def labels(data: Store, latent: int) -> np.ndarray:
     return rng.normal(size=(len(data.transition_frames()), latent)).astype(np.float32)
 
 
-def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int, reach: float = 0.3) -> dict:
+def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int) -> dict:
     """Statistics of demonstrations that stay near given starts, as of `inputs.label_statistics`.
 
     Args:
       postures: (N, S) joints (rad) and openings. ee_poses: (N, E).
       latent: Z.
-      reach: how far actions go from the postures, rad.
     """
-    near = np.concatenate([postures - reach, postures + reach])
+    near = np.concatenate([postures - REACH, postures + REACH])
     moving = {"diff_std": np.full(ee_poses.shape[1], 1e-2, np.float32)}
     return {
         "ee_pose": normalize.array_statistics(ee_poses) | moving,

@@ -1,4 +1,9 @@
-"""From the start of a process to its first training step, cold and with the compilation cache."""
+"""From the start of a process to its first training step, cold and with the compilation cache.
+
+    python -m glam_jax.benchmark.startup pretrain standard 64
+
+is such a process: it prints the loss of the first update of a stage at a scale and batch size.
+"""
 
 import functools
 import os
@@ -7,6 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+import jax
+
+from glam_jax.benchmark import training
 from glam_jax.benchmark.case import BenchmarkError, Case, Sizes, Work
 
 BATCH = 64
@@ -39,7 +47,7 @@ def _cached(arguments: tuple[str, ...], starts: int) -> Work:
 
 
 def first_step(arguments: tuple[str, ...], cache: str) -> float:
-    """Starts a process of `first_step`, with its compilation cache in a folder; its first loss.
+    """Starts such a process, with its compilation cache in a folder; its first loss.
 
     Raises:
       BenchmarkError: it failed, for instance where only one process may hold the device.
@@ -50,7 +58,7 @@ def first_step(arguments: tuple[str, ...], cache: str) -> float:
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # this process holds device memory too
     }
-    command = [sys.executable, "-m", "glam_jax.benchmark.first_step", *arguments]
+    command = [sys.executable, "-m", "glam_jax.benchmark.startup", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -59,3 +67,15 @@ def first_step(arguments: tuple[str, ...], cache: str) -> float:
             "Leave it out by naming the other groups in --only"
         )
     return float(done.stdout.split()[-1])
+
+
+def main(stage: str, scale: str, batch: str) -> None:
+    """Builds a stage and takes its first step, alone as the training loop's first."""
+    config = training.config_of(scale, stage, int(batch))
+    config[stage].steps_per_call = 1
+    metrics = training.trainer(stage, config)()
+    print(jax.device_get(metrics["loss"])[0])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
