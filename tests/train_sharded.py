@@ -90,9 +90,7 @@ def train(name, run, loss, feed, params) -> dict[str, np.ndarray]:
     )
     step = loop.make_train_step(loss, feed.assemble, optimizer, 0.9, SEED)
     state, kept = optim.init_state(params, optimizer), Rows()
-    state = loop.fit(
-        state, step, feed, steps=STEPS, name=name, writer=kept, log_every=1, progress=False
-    )
+    state = loop.fit(state, step, feed, steps=STEPS, name=name, writer=kept, log_every=1)
     leaves = jax.tree_util.tree_leaves_with_path({"params": state.params, "ema": state.ema})
     found = {f"{name}{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
     return found | {f"{name}_curves": np.array(kept.rows)}

@@ -125,8 +125,6 @@ def fit(
     writer: Any = None,
     log_every: int = 50,
     steps_per_call: int = 1,
-    preemption: Preemption | None = None,
-    progress: bool = True,
 ) -> TrainState:
     """Trains from `state.step` to `steps` updates and returns the last state.
 
@@ -150,8 +148,6 @@ def fit(
         the share of the loop's time spent on fetching batches and moving them to the device.
       steps_per_call: most updates per dispatch; see `make_call`. Fewer where they would take longer
         than `LONGEST_CALL`.
-      preemption: an entered `Preemption`; None enters one for the duration.
-      progress: whether to draw the progress bar.
 
     Raises:
       NonFiniteLossError: at the first metric that is not finite; nothing is saved after it.
@@ -169,9 +165,8 @@ def fit(
     start = int(state.step)
     plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call)
     with contextlib.ExitStack() as stack:
-        preemption = preemption or stack.enter_context(Preemption())
-        progress = progress and hosts.is_leader()
-        log = stack.enter_context(StepLog(name, start, steps, writer, log_every, progress))
+        preemption = stack.enter_context(Preemption())
+        log = stack.enter_context(StepLog(name, start, steps, writer, log_every))
         state = sharding.place(state, False, mesh)
         state = _train(state, call, feed, mesh, plan, log, checkpoints, preemption)
         if checkpoints:

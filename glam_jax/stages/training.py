@@ -78,8 +78,7 @@ def train(
 
     metadata = {"config": config.to_dict(), **metadata}
     with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
-        found = checkpoints.restore_latest(jax.eval_shape(start))
-        state = found.state if found else start(pretrained)
+        state = checkpoints.restore_latest(jax.eval_shape(start)) or start(pretrained)
         with contextlib.ExitStack() as stack:
             metrics = None
             if hosts.is_leader():

@@ -88,7 +88,7 @@ def learnt(folder) -> dict:
     }
     for steps, _ in curves.values():
         np.testing.assert_array_equal(steps, np.arange(1, train_lives.STEPS + 1))
-    return {"state": jax.device_get(found.state), "curves": curves}
+    return {"state": jax.device_get(found), "curves": curves}
 
 
 def assert_identical(found, expected):

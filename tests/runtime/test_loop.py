@@ -22,7 +22,7 @@ def run(state=None, feed=None, steps=STEPS, loss=tiny.loss, **options):
     feed = feed or tiny.ResidentFeed()
     state = tiny.make_state() if state is None else state
     step = tiny.make_step(feed, loss)
-    return loop.fit(state, step, feed, steps=steps, name="tiny", progress=False, **options)
+    return loop.fit(state, step, feed, steps=steps, name="tiny", **options)
 
 
 def assert_equal(found, expected):
@@ -118,8 +118,7 @@ def test_streamed_batches_train_as_resident_ones(expected):
 def test_a_run_in_two_parts_equals_a_whole_one(tmp_path, expected):
     for steps in (STEPS // 2 + 3, STEPS):  # stops between two saves, goes on
         with checkpoint.Checkpoints(tmp_path) as checkpoints:
-            found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
-            state = found.state if found else None
+            state = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
             state = run(state, steps=steps, checkpoints=checkpoints, save_every=10)
     assert_equal(state, expected)
 
@@ -235,7 +234,7 @@ def test_the_log_knows_how_long_an_update_takes(monkeypatch):
 
     monkeypatch.setattr(steplog.time, "perf_counter", lambda: now[-1])
     monkeypatch.setattr(jax, "device_get", wait)
-    with steplog.StepLog("tiny", 0, 9, None, 50, progress=False) as log:
+    with steplog.StepLog("tiny", 0, 9, None, 50) as log:
         for step, count in ((1, 1), (5, 4), (9, 4)):
             found.append(log.seconds_per_update)
             with log.waiting():
@@ -277,7 +276,7 @@ def test_nonfinite_loss_names_term_and_step_and_keeps_the_last_good_state(tmp_pa
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         kept = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
     assert kept.step == at // 10 * 10
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.state))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept))
 
 
 def test_stop_request_saves_at_the_boundary_and_says_where(tmp_path, expected):
@@ -289,7 +288,7 @@ def test_stop_request_saves_at_the_boundary_and_says_where(tmp_path, expected):
             run(hooks=[(13, ask)], checkpoints=checkpoints, save_every=30)
         found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
         assert found.step == 13
-        assert_equal(run(found.state), expected)
+        assert_equal(run(found), expected)
 
 
 def test_handlers_are_put_back():
@@ -353,4 +352,4 @@ def read_state(folder):
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
     assert found.step == STEPS
-    return found.state
+    return found
