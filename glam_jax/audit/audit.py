@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from glam_jax import config as configs
 from glam_jax import files
 from glam_jax.audit import page
-from glam_jax.audit import plots as latent_plots
 from glam_jax.audit.breakage import BREAKAGES
 from glam_jax.audit.gates import Evidence, Gate, judge, measure
 from glam_jax.data.store import Store
@@ -144,10 +143,10 @@ def _pictures(
     seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in views])
     return {
         "Latents of held-out episodes on the target's first two principal components": (
-            latent_plots.scatter(folder / "scatter.png", groups, known)
+            page.scatter(folder / "scatter.png", groups, known)
         ),
         "Distance of latents from those that the action decoder was trained on": (
-            latent_plots.distances(folder / "distances.png", groups, known)
+            page.distances(folder / "distances.png", groups, known)
         ),
         f"Frames of {name}: {' and '.join(views)} camera": (
             plots.strip(folder / "frames.png", seen, len(frames))

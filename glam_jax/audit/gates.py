@@ -111,7 +111,7 @@ def measure(
     """
     seen = (world_model.model.modality,)
     both = Store(heldout, source, seen)
-    z = _per_episode(world_model.label(both), both)
+    z = both.per_episode(world_model.label(both))
     z_target, z_source = z[: len(heldout)], z[len(heldout) :]
     inputs = world_model.decoder_inputs(Store(train, (), seen))
     known = LatentRange.of(inputs, settings.range_quantile)
@@ -192,11 +192,6 @@ def _what_pictures_tell(of_target: float) -> str:
     if of_target > 0.9:
         return "tells little: of the target's pictures, too, this world model predicts hardly more"
     return "1 is as good as of the target; a mirrored camera lies above"
-
-
-def _per_episode(rows: np.ndarray, store: Store) -> list[np.ndarray]:
-    """One row per transition of a store -> the rows of each episode."""
-    return np.split(rows, np.cumsum(store.lengths - 1)[:-1])
 
 
 def _forward_ratios(world_model: WorldModel, store: Store) -> dict[str, tuple[float, float]]:

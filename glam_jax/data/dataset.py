@@ -229,11 +229,6 @@ def _disk_errno(error: BaseException | None) -> int | None:
     return None
 
 
-def recover(root: epath.PathLike, recording: Recording) -> epath.Path:
-    """Undoes what a killed `write` left, see `files.recover`; returns the folder of the files."""
-    return files.recover(dataset_path(root, recording))
-
-
 # --- Reading ----------------------------------------------------------------------------
 
 
@@ -268,26 +263,17 @@ def stream(
         raise DataError(
             f"{directory}: split {split!r} has {found} episodes, expected at least {wanted}"
         )
-    yield from _decode(directory, split, recording, range(wanted))
-
-
-def _decode(directory: epath.Path, split: str, recording: Recording, indices) -> Iterator[Episode]:
-    for found in _each(directory, split, recording, indices):
-        if isinstance(found, DataError):
-            raise found
-        yield found
+    for episode in each(directory, split, recording, range(wanted)):
+        if isinstance(episode, DataError):
+            raise episode
+        yield episode
 
 
 def each(
-    directory: epath.PathLike, split: str, recording: Recording
+    directory: epath.PathLike, split: str, recording: Recording, indices: Iterable[int]
 ) -> Iterator[Episode | DataError]:
-    """Every episode of a split, or in its place what is wrong with it."""
-    number = count(directory, recording)[split]
-    return _each(files.path(directory), split, recording, range(number))
-
-
-def _each(directory, split, recording, indices) -> Iterator[Episode | DataError]:
-    builder = _open(directory, recording)
+    """The episodes of these numbers, or in the place of each what is wrong with it."""
+    builder = _open(files.path(directory), recording)
     # The arrays of a whole episode are joined from raw bytes at once: several times faster
     # than letting TFDS decode step by step.
     raw = {"steps": tfds.decode.SkipDecoding()}
@@ -323,8 +309,12 @@ def count(directory: epath.PathLike, recording: Recording) -> dict[str, int]:
 
 def last(directory: epath.PathLike, split: str, recording: Recording) -> Episode | None:
     """The last episode of a split, None if there is none; raises as `read`."""
-    number = count(directory, recording)[split]
-    return next(_decode(files.path(directory), split, recording, [number - 1])) if number else None
+    if not (number := count(directory, recording)[split]):
+        return None
+    (episode,) = each(directory, split, recording, [number - 1])
+    if isinstance(episode, DataError):
+        raise episode
+    return episode
 
 
 def _open(directory: epath.Path, recording: Recording):

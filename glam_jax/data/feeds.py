@@ -237,8 +237,7 @@ class ChunkFeed(Feed):
       chunk: K transitions in a row, padded at the episode's end.
 
     Raises:
-      ValueError: if the number of labels is not that of transitions; for a share without
-        episodes.
+      ValueError: for a share without episodes.
     """
 
     def __init__(self, store: Store, draw: Draw, labels: np.ndarray, chunk: int):
@@ -257,10 +256,8 @@ def _window_names(modality: str) -> tuple[str, ...]:
 
 
 def _per_frame(store: Store, labels: np.ndarray) -> np.ndarray:
-    chex.assert_rank(labels, 2)
     frames = store.transition_frames()
-    if len(labels) != len(frames):
-        raise ValueError(f"found {len(labels)} labels, expected {len(frames)}, one per transition")
+    chex.assert_shape(labels, (len(frames), None))
     per_frame = np.zeros((len(store.arrays["last"]), labels.shape[1]), np.float32)
     per_frame[frames] = labels
     return per_frame

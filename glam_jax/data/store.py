@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
+import chex
 import jax
 import numpy as np
 
@@ -47,12 +48,9 @@ class Store:
 
         Raises:
           DataError: for episodes that do not go together, see `spec.check_together`.
-          ValueError: without target episodes, for an unknown modality, or for arrays whose
-            shape is not that of the first episode.
+          ValueError: without target episodes.
           OSError: no room for the file.
         """
-        if unknown := set(modalities) - set(MODALITIES):
-            raise ValueError(f"unknown modalities {sorted(unknown)}, known: {list(MODALITIES)}")
         target = iter(target)
         if (first := next(target, None)) is None:
             raise ValueError("a store needs target episodes, found none")
@@ -78,13 +76,8 @@ class Store:
         expected = self.layout.step_arrays()
 
         def steps(name: str) -> np.ndarray:
-            array, shape = episode.steps[name], (len(episode), *expected[name][0])
-            if array.shape != shape:
-                raise ValueError(
-                    f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
-                    f"found shape {array.shape}, expected {shape}"
-                )
-            return array
+            chex.assert_shape(episode.steps[name], (len(episode), *expected[name][0]))
+            return episode.steps[name]
 
         for name, column in growing.items():
             if name in _STORED_AS:
@@ -121,6 +114,10 @@ class Store:
         """Actions (n, A) of all transitions in order: MIP's labels."""
         return self.arrays["action"][self.transition_frames()]
 
+    def per_episode(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Rows (n, ...) of all transitions, such as labels, as those of each episode."""
+        return np.split(rows, np.cumsum(self.lengths - 1)[:-1])
+
     def nbytes(self, names: Sequence[str]) -> int:
         """Bytes of the named arrays."""
         return sum(self.arrays[name].nbytes for name in names)
@@ -130,10 +127,6 @@ class Store:
         if name not in self._on_device:
             self._on_device[name] = jax.device_put(self.arrays[name])
         return self._on_device[name]
-
-    def free_device(self) -> None:
-        """Forgets the device's copies; they are freed once no feed holds them."""
-        self._on_device.clear()
 
 
 def _layout_of(episode: Episode) -> Layout:

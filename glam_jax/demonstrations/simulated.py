@@ -8,7 +8,7 @@ a killed run continues where it was, and a larger N adds to what is there.
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from etils import epath
@@ -36,36 +36,22 @@ class SimulatedSource(Source):
     action_kind = "joint_positions"
 
     @classmethod
-    def used(cls, config: ConfigDict) -> list["SimulatedSource"]:
-        """The sources of a run: the target first, then the auxiliary ones by name.
+    def known(cls, config: ConfigDict) -> Collection[str]:
+        return SIMULATED
 
-        Raises:
-          ConfigError: a source that is not known, a target without robot actions, or one that is
-            its own auxiliary source.
-        """
+    @classmethod
+    def used(cls, config: ConfigDict) -> list[Source]:
         target, auxiliary = config.data.target, config.data.auxiliary
-        names = [target, *sorted(name for name, count in auxiliary.items() if count)]
-        for name in (target, *auxiliary):
-            cls.named(config, name)
+        for name in auxiliary:
+            cls(config, name)  # also those without episodes must be known
+        used = super().used(config)
         check_has_actions(target, "data.target")
-        if target in names[1:]:
+        if auxiliary.get(target, 0):
             raise ConfigError(
                 f"data.auxiliary.{target} is {auxiliary[target]}, but {target} is the target; "
                 f"set it to 0, or ask for more in data.target_episodes"
             )
-        return [cls.named(config, name) for name in names]
-
-    @classmethod
-    def named(cls, config: ConfigDict, name: str) -> "SimulatedSource":
-        """A source of the simulation, used or not.
-
-        Raises:
-          ConfigError: it is not known; lists the known ones.
-        """
-        _check_known(name)
-        data, is_target = config.data, name == config.data.target
-        episodes = data.target_episodes if is_target else data.auxiliary.get(name, 0)
-        return cls(config, name, episodes, is_target)
+        return used
 
     @property
     def recording(self) -> Recording:
@@ -75,17 +61,9 @@ class SimulatedSource(Source):
     def control_hz(self) -> float:
         return self.make_env().control_hz
 
-    def provide(self, progress: bool = True) -> dict:
-        config = self.config
-        return collect(
-            config.task,
-            self.name,
-            self.episodes,
-            config.data.heldout_episodes,
-            config.image_size,
-            config.data.root,
-            progress,
-        )
+    def provide(self) -> dict:
+        task, size, data = self.config.task, self.config.image_size, self.config.data
+        return collect(task, self.name, self.episodes, data.heldout_episodes, size, data.root)
 
     def make_env(self, robot: str = ""):
         # MuJoCo loads only where something is simulated.
@@ -144,7 +122,6 @@ def collect(
     heldout: int,
     image_size: int,
     root: epath.PathLike,
-    progress: bool = True,
     make_expert: Callable[[str, str, int], Expert] = scripted_expert,
 ) -> dict:
     """Makes sure that a dataset holds enough episodes, recording those that are missing.
@@ -153,7 +130,6 @@ def collect(
       task, source, image_size: what to record.
       episodes, heldout: successful episodes of the splits "train" and "heldout".
       root: the data root.
-      progress: show a bar with rate and time left.
       make_expert: (task, source, image_size) -> `Expert`.
 
     Returns:
@@ -171,11 +147,11 @@ def collect(
     _check_known(source)
     expert = make_expert(task, source, image_size)
     recording = Recording(task, source, expert.layout)
-    folder = dataset.recover(root, recording)
+    folder = files.recover(dataset.dataset_path(root, recording))
     held = dataset.count(folder, recording)
     goal = {"train": max(episodes, held["train"]), "heldout": max(heldout, held["heldout"])}
     if held != goal:
-        _extend(expert, recording, root, held, goal, progress)
+        _extend(expert, recording, root, held, goal)
     return {
         "source": title(source),
         "dataset": str(folder),
@@ -190,14 +166,14 @@ def collect(
     }
 
 
-def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, progress: bool):
+def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict) -> None:
     """Records what the splits lack and writes the dataset anew, with what it held in front."""
     folder = dataset.dataset_path(root, recording)
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
     everything = {}
     for split in (s for s in goal if goal[s]):
         kept = dataset.stream(folder, split, recording) if held[split] else ()
-        added = _record(expert, recording, folder, split, goal[split] - held[split], progress)
+        added = _record(expert, recording, folder, split, goal[split] - held[split])
         new = itertools.chain.from_iterable(part.episodes() for part in added)
         everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
     dataset.write(root, recording, everything)
@@ -218,7 +194,7 @@ def _next_seed(folder: epath.Path, recording: Recording, split: str) -> int:
 
 
 def _record(
-    expert: Expert, recording: Recording, folder: epath.Path, split: str, goal: int, progress: bool
+    expert: Expert, recording: Recording, folder: epath.Path, split: str, goal: int
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
@@ -227,7 +203,7 @@ def _record(
     seed = _next_seed(folder, recording, split)
     found, attempts, successes = [], 0, 0
     name = f"collecting {recording.task} {title(recording.source)} {split}"
-    with tqdm(total=goal, desc=name, unit="episode", disable=not progress) as bar:
+    with tqdm(total=goal, desc=name, unit="episode") as bar:
         while successes < goal:
             part = partial.find(unfinished, split, seed)
             if part is None:

@@ -215,7 +215,17 @@ def run_batches(
     record = {name: value[:total] for name, value in sharding.of_all_hosts(record).items()}
     if film:  # an array of no worlds cannot be sent
         sight = jax.tree.map(lambda value: value[:film], sharding.of_all_hosts(sight))
-    return _summary(arrays[0], record | {"sight": sight})
+    reached = record["success"].astype(bool)
+    success = reached.any(axis=1)
+    return Rollout(
+        seeds=arrays[0],
+        success=success,
+        steps=np.where(success, reached.argmax(axis=1) + 1, reached.shape[1]),
+        ee_position=record["ee_position"],
+        actions=record["action"],
+        clipped=record["clipped"].mean(axis=(1, 2)),
+        sight=sight,
+    )
 
 
 def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
@@ -224,21 +234,6 @@ def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
     part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
     seen = min(film, count)
     return part | {"sight": jax.tree.map(lambda value: np.asarray(value[:seen, :horizon]), sight)}
-
-
-def _summary(seeds: np.ndarray, record: dict) -> Rollout:
-    reached = record["success"].astype(bool)
-    success = reached.any(axis=1)
-    steps = np.where(success, reached.argmax(axis=1) + 1, reached.shape[1])
-    return Rollout(
-        seeds=seeds,
-        success=success,
-        steps=steps,
-        ee_position=record["ee_position"],
-        actions=record["action"],
-        clipped=record["clipped"].mean(axis=(1, 2)),
-        sight=record["sight"],
-    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -42,8 +42,7 @@ def decoded_actions(
     auxiliary = heldout[source] if source != target else ()
     store = Store(heldout[target], auxiliary)
     actions = world_model.decode(world_model.label(store))
-    per_episode = np.split(actions, np.cumsum(store.lengths - 1)[:-1])
-    return per_episode[-len(heldout[source]) :]
+    return store.per_episode(actions)[-len(heldout[source]) :]
 
 
 def load_decoding(workdir: Workdir, use: str) -> WorldModel:

@@ -39,7 +39,7 @@ from glam_jax import files
 from glam_jax.data import spec
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
-from glam_jax.inspect import report, survey, tables
+from glam_jax.inspect import page, report, survey
 from glam_jax.own_data import convert as conversion
 from glam_jax.own_data import frame_files, mask_page, readers
 from glam_jax.own_data import ingest as ingestion
@@ -84,7 +84,7 @@ def masks() -> None:
             raise DataError(f"{reader.folder}, {place}: {error}") from error
         tally.note(place, tracks)
         shown.append(mask_page.Shown(place, steps, tracks, keys.rate_hz, aim.rate_hz))
-    print(tables.text(tally.rows()))
+    print(page.text(tally.rows()))
     for text in tally.warnings:
         print(f"warning: {text}")
     out = _OUT.value or f"masks_{source.name}.html"
@@ -122,9 +122,7 @@ def convert(kind: str, path: str, out: str) -> None:
     if _CONFIG.value is None:
         from glam_jax.own_data.lerobot import exported  # needs the extra of LeRobot
 
-        told = exported.read(folder)
-        about = (told.task, told.source, told.keys, told.aim)
-        made = ingestion.ingest(root, *about, count=None, heldout=None)
+        made = ingestion.ingest(root, *exported.read(folder), count=None, heldout=None)
     else:
         source = _one_source()
         heldout = source.config.data.heldout_episodes
@@ -169,7 +167,7 @@ def _one_source() -> RecordedSource:
     _used_sources()
     if not _SOURCE.value:
         raise ConfigError("--source must name a source of the config")
-    return RecordedSource.named(_CONFIG.value, _SOURCE.value)
+    return RecordedSource(_CONFIG.value, _SOURCE.value)
 
 
 def _lerobot(kind: str, path: str) -> epath.Path:

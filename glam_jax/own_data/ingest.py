@@ -39,7 +39,6 @@ def ingest(
     aim: convert.Aim,
     count: int | None,
     heldout: int | None,
-    progress: bool = True,
 ) -> dict:
     """Makes sure that the converted dataset of a source holds what is wanted of it.
 
@@ -52,7 +51,6 @@ def ingest(
       count: training episodes, the first ones of `keys.split`; None takes all.
       heldout: held-out episodes, the last ones of `keys.heldout_split`, or of `keys.split`; None
         takes all of `keys.heldout_split`.
-      progress: show a bar.
 
     Returns:
       A report: `source`, `dataset` (folder), `episodes` (split -> number), `converted` (whether
@@ -75,7 +73,7 @@ def ingest(
         for split, first, number in parts.values():
             masks.check_files(keys, split, range(first, first + number))
         made = {
-            split: _episodes(recording, keys, aim, *part, f"{source} {split}", progress, tally)
+            split: _episodes(recording, keys, aim, *part, f"{source} {split}", tally)
             for split, part in parts.items()
             if part[-1]
         }
@@ -156,7 +154,6 @@ def _episodes(
     first: int,
     count: int,
     name: str,
-    progress: bool,
     tally: masks.Tally,
 ) -> Iterator[Episode]:
     """Converted episodes of a foreign split; a wrong one ends it, named.
@@ -165,7 +162,7 @@ def _episodes(
     """
     reader = readers.open_reader(keys)
     raw = reader.episodes(split, first, count)
-    bar = tqdm(raw, f"converting {name}", count, unit="episode", disable=not progress)
+    bar = tqdm(raw, f"converting {name}", count, unit="episode")
     for index, (arrays, success) in enumerate(bar, start=first):
         place = f"{split} episode {index}"
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from glam_jax import schema
+from glam_jax import files, schema
 from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, check_episode, describe
 from glam_jax.errors import DataError
@@ -245,7 +245,7 @@ def test_a_kill_between_the_renames_is_recovered(tmp_path):
     folder.rename(folder.with_name("1.0.0.previous"))
     with pytest.raises(DataError, match="earlier copy"):
         dataset.read(folder, "train", TARGET)
-    dataset.recover(tmp_path, TARGET)
+    files.recover(folder)
     assert len(dataset.read(folder, "train", TARGET)) == 2
 
 

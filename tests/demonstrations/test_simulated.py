@@ -37,9 +37,7 @@ class Demonstrator:
 
 def run(root, wanted, heldout=2, demonstrator=None):
     make = (demonstrator or Demonstrator()).expert
-    return simulated.collect(
-        "lifting", "kinova", wanted, heldout, 8, root, progress=False, make_expert=make
-    )
+    return simulated.collect("lifting", "kinova", wanted, heldout, 8, root, make_expert=make)
 
 
 def held(root, split="train"):
