@@ -296,8 +296,6 @@ def test_handlers_are_put_back():
     with preemption.Preemption() as asked:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked.requested
-        with pytest.raises(preemption.Preempted, match="relabel"):
-            asked.check("relabel")
         with pytest.raises(KeyboardInterrupt):  # the second one means it
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
