@@ -10,8 +10,11 @@ import numpy as np
 from glam_jax import config as configs
 from glam_jax.benchmark import cost, samples, simulation
 from glam_jax.benchmark.case import Case, Sizes, Work
+from glam_jax.data import normalize
 from glam_jax.evaluation import rollout
 from glam_jax.stages import clone
+
+REACH = 0.3  # how far made-up actions go from the postures, rad
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
@@ -50,5 +53,12 @@ def _policy(config, env):
     postures, poses = (np.asarray(jax.vmap(part)(state)) for part in (env.proprio, env.ee_pose))
     model = clone.build(config, env.layout, latent)
     params = samples.params(functools.partial(clone.init_params, model, env.layout, config.seed))
-    stats = samples.around(postures, poses, latent)
+    near = normalize.array_statistics(np.concatenate([postures - REACH, postures + REACH]))
+    moving = {"diff_std": np.full(poses.shape[1], 1e-2, np.float32)}
+    stats = {
+        "ee_pose": normalize.array_statistics(poses) | moving,
+        "proprio": near,
+        "action": near,
+        "label": normalize.array_statistics(np.array([[-1.0] * latent, [1.0] * latent])),
+    }
     return clone.make_act(model), jax.device_put({"params": params, "stats": stats})

@@ -1,4 +1,4 @@
-"""Made-up demonstrations and statistics, for speed alone: the right shapes, nothing to learn."""
+"""Made-up demonstrations, parameters and labels, for speed alone: nothing to learn of them."""
 
 import functools
 import itertools
@@ -14,7 +14,6 @@ from glam_jax.data.store import Store
 
 EPISODES = 4  # of each source
 SEED = 0
-REACH = 0.3  # how far made-up actions go from the postures, rad
 
 
 @functools.lru_cache(maxsize=2)
@@ -70,20 +69,3 @@ def labels(data: Store, latent: int) -> np.ndarray:
     """Latents (n, Z) of all transitions of a store, made up."""
     rng = np.random.default_rng(SEED)
     return rng.normal(size=(len(data.transition_frames()), latent)).astype(np.float32)
-
-
-def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int) -> dict:
-    """Statistics of demonstrations that stay near given starts, as of `inputs.label_statistics`.
-
-    Args:
-      postures: (N, S) joints (rad) and openings. ee_poses: (N, E).
-      latent: Z.
-    """
-    near = np.concatenate([postures - REACH, postures + REACH])
-    moving = {"diff_std": np.full(ee_poses.shape[1], 1e-2, np.float32)}
-    return {
-        "ee_pose": normalize.array_statistics(ee_poses) | moving,
-        "proprio": normalize.array_statistics(near),
-        "action": normalize.array_statistics(near),
-        "label": normalize.array_statistics(np.array([[-1.0] * latent, [1.0] * latent])),
-    }

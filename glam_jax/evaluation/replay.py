@@ -18,7 +18,6 @@ def replay(
     actions: Sequence[np.ndarray],
     seeds: Sequence[int],
     *,
-    horizon: int | None = None,
     batch: int | None = None,
     film: int = 0,
 ) -> Rollout:
@@ -26,15 +25,15 @@ def replay(
 
     In cross-source replay (SPEC section 5) the actions are decoded from latents that the
     inverse dynamics model inferred from episode i, and seed i is that episode's: one seed is
-    one scene and one start pose of the end effector, whichever the robot. All sequences last
-    `horizon` steps, holding their last action to the end, so that one compilation serves all.
+    one scene and one start pose of the end effector, whichever the robot. All sequences last as
+    long as the env's horizon, or the longest of them, holding their last action to the end, so that
+    one compilation serves all.
 
     Args:
       env: the simulated world, of the robot that the actions are for.
       actions: N sequences (T_i, A) in physical units. Of an episode of T steps these are the
         T - 1 commands of its transitions.
       seeds: N episode seeds, one for each sequence.
-      horizon: control steps T; None for the env's own, or the longest sequence if longer.
       batch: worlds that each device simulates at a time; None shares all out.
       film: keep what pictures of this many worlds follow from, for a video.
 
@@ -51,8 +50,7 @@ def replay(
         chex.assert_shape(sequence, (None, env.action_dim))
         if not (finite := np.isfinite(sequence).all(axis=1)).all():
             raise ValueError(f"replay: actions {index} are not finite at step {finite.argmin()}")
-    if horizon is None:
-        horizon = max(env.horizon, *(len(sequence) for sequence in sequences))
+    horizon = max(env.horizon, *(len(sequence) for sequence in sequences))
     padded = np.stack([hold_last(sequence, horizon) for sequence in sequences])
     together = (seeds, padded)
     return run_batches(_compiled(env), (), together, horizon=horizon, batch=batch, film=film)

@@ -73,7 +73,7 @@ def masks() -> None:
     chosen = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
     shown, tally = [], mask_tracks.Tally(keys.rate_hz)
     for episode in chosen.tolist():
-        mask_tracks.check_files(keys, keys.split, range(episode, episode + 1))
+        frame_files.check_masks(keys.mask_folder, keys.split, range(episode, episode + 1))
         raw, _ = next(reader.episodes(keys.split, episode, 1))
         place = f"{keys.split} episode {episode}"
         try:

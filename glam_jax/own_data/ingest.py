@@ -12,7 +12,7 @@ from glam_jax.data import dataset
 from glam_jax.data.spec import Recording, with_cameras
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
-from glam_jax.own_data import convert, key_map, masks, readers
+from glam_jax.own_data import convert, frame_files, key_map, masks, readers
 from glam_jax.schema import Episode
 
 _WARNINGS = 20  # that are printed
@@ -71,7 +71,7 @@ def ingest(
     if converted:
         parts = episodes_of(keys, count, heldout)
         for split, first, number in parts.values():
-            masks.check_files(keys, split, range(first, first + number))
+            frame_files.check_masks(keys.mask_folder, split, range(first, first + number))
         made = {
             split: _episodes(recording, keys, aim, *part, f"{source} {split}", tally)
             for split, part in parts.items()
