@@ -3,6 +3,7 @@
 import resource
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,16 +32,11 @@ def save(directory, *steps):
             saved.save(make_state(step))
 
 
-def assert_equal(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
-
-
 def test_round_trip_is_bitwise(tmp_path):
     save(tmp_path / "run", 3)
     with checkpoint.Checkpoints(tmp_path / "run") as checkpoints:
         found = checkpoints.restore_latest(ABSTRACT)
-    assert_equal(found, make_state(3))
+    chex.assert_trees_all_equal(found, make_state(3))
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(found))
 
 
@@ -60,7 +56,7 @@ def test_saving_a_step_again_does_nothing(tmp_path):
     save(tmp_path, 1)
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(make_state(1).replace(ema={}))
-        assert_equal(checkpoints.restore_latest(ABSTRACT), make_state(1))
+        chex.assert_trees_all_equal(checkpoints.restore_latest(ABSTRACT), make_state(1))
 
 
 def test_state_donated_right_after_saving_is_saved_unchanged(tmp_path):
@@ -73,7 +69,7 @@ def test_state_donated_right_after_saving_is_saved_unchanged(tmp_path):
             jax.block_until_ready(overwrite(state))
         abstract = jax.eval_shape(lambda: make_state(1, width=20_000))
         found = checkpoints.restore_latest(abstract)
-    assert_equal(found, make_state(3, width=20_000))
+    chex.assert_trees_all_equal(found, make_state(3, width=20_000))
 
 
 def test_inference_reads_the_average_alone(tmp_path):
@@ -81,8 +77,8 @@ def test_inference_reads_the_average_alone(tmp_path):
     before = sorted(tmp_path.rglob("*"))
     found = checkpoint.restore_for_inference(tmp_path)
     assert found.step == 2 and found.metadata == METADATA
-    assert_equal(found.params, make_state(2).ema)
-    assert_equal(found.statistics, STATISTICS)
+    chex.assert_trees_all_equal(found.params, make_state(2).ema)
+    chex.assert_trees_all_equal(found.statistics, STATISTICS)
     assert found.statistics["ee_pose"]["mean"].dtype == np.float32
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -132,12 +128,12 @@ def test_corrupt_newest_falls_back_and_says_so(tmp_path, capsys, damage):
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         found = checkpoints.restore_latest(ABSTRACT)
         assert found.step == 1
-        assert_equal(found, make_state(1))
+        chex.assert_trees_all_equal(found, make_state(1))
         assert f"{tmp_path / '2'} is corrupt" in capsys.readouterr().out
         # The step can be trained and saved again, and the damaged one is still there to see.
         checkpoints.save(make_state(2))
         checkpoints.wait()
-        assert_equal(checkpoints.restore_latest(ABSTRACT), make_state(2))
+        chex.assert_trees_all_equal(checkpoints.restore_latest(ABSTRACT), make_state(2))
     assert (tmp_path / "corrupt_2").is_dir()
 
 
@@ -184,7 +180,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path):
     checkpoints.close()
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [1]
-        assert_equal(checkpoints.restore_latest(ABSTRACT), make_state(1))
+        chex.assert_trees_all_equal(checkpoints.restore_latest(ABSTRACT), make_state(1))
 
 
 def test_half_written_folder_is_no_checkpoint_and_is_swept_away(tmp_path):
