@@ -2,9 +2,8 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
+import commands
 import foreign_data
 import numpy as np
 import pyarrow.parquet as pq
@@ -192,28 +191,17 @@ def test_what_is_no_export_needs_a_key_map():
 # --- Commands ---------------------------------------------------------------------------
 
 
-def command(*arguments):
-    run = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], capture_output=True, text=True
-    )
-    return run.returncode, run.stdout, run.stderr
+def test_the_commands(tmp_path, capsys):
+    def printed(*arguments):
+        commands.run("glam_jax.own_data.__main__", *map(str, arguments))
+        return json.loads(capsys.readouterr().out)
 
-
-def test_the_commands(tmp_path):
-    folder, recording = written(tmp_path / "data", Layout(1, 16, True))
-    code, printed, said = command(
-        "glam_jax.own_data",
-        "export",
-        "lerobot",
-        tmp_path / "data" / recording.name,
-        tmp_path / "out",
-    )
-    assert code == 0 and json.loads(printed)["frames"] == 26, said
-    code, printed, said = command(
-        "glam_jax.own_data", "convert", "lerobot", tmp_path / "out", tmp_path / "again"
-    )
-    assert code == 0 and json.loads(printed)["episodes"] == {"train": 3, "heldout": 1}, said
-    assert json.loads(printed)["dataset"].startswith(str(tmp_path / "again" / recording.name))
+    _, recording = written(tmp_path / "data", Layout(1, 16, True))
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert printed("export", "lerobot", tmp_path / "data" / recording.name, out)["frames"] == 26
+    found = printed("convert", "lerobot", out, again)
+    assert found["episodes"] == {"train": 3, "heldout": 1}
+    assert found["dataset"].startswith(str(again / recording.name))
     keys = foreign_data.key_map("", True)
     flags = {
         f"config.own.sources.my_arm.{name}": keys[name]
@@ -230,9 +218,9 @@ def test_the_commands(tmp_path):
         "config.own.rate_hz": 20.0,
         "config.data.heldout_episodes": 1,
     }
-    code, printed, said = command(
-        *("glam_jax.own_data", "convert", "lerobot", REAL, tmp_path / "real"),
+    found = printed(
+        *("convert", "lerobot", REAL, tmp_path / "real"),
         *(f"--config={ROOT}/configs/own_data.py", "--source=my_arm"),
         *(f"--{name}={value}" for name, value in flags.items()),
     )
-    assert code == 0 and json.loads(printed)["episodes"] == {"train": 2, "heldout": 1}, said
+    assert found["episodes"] == {"train": 2, "heldout": 1}

@@ -1,21 +1,15 @@
 """The commands around masks: frames for a segmenter out, and a page of what came in."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import commands
 import foreign_data
 import numpy as np
 import pytest
 from PIL import Image
 
-from glam_jax.errors import ConfigError
+from glam_jax.errors import ConfigError, DataError
 from glam_jax.own_data import images
 
 command = commands.load("glam_jax.own_data.__main__")
-TESTS = pathlib.Path(__file__).parents[1]
 CONFIG = """
 import foreign_data
 def get_config(argument=""):
@@ -25,24 +19,20 @@ def get_config(argument=""):
 """
 
 
-def run(command, folder, *arguments, **change):
+def run(name, folder, *arguments, **change):
     """Runs a command on a config for the dataset in `folder`, with changes of its key map."""
     config = folder / "config.py"
     path = str(next(folder.glob("lab/*/dataset_info.json")).parent)
     config.write_text(CONFIG.format(path=path, change=change, root=str(folder / "data")))
-    environment = os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
-    words = [sys.executable, "-m", "glam_jax.own_data", command]
-    words += [f"--config={config}", "--source=arm"]
-    done = subprocess.run([*words, *arguments], capture_output=True, text=True, env=environment)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    given = (name, f"--config={config}", "--source=arm", *arguments)
+    commands.run("glam_jax.own_data.__main__", *given)
 
 
-def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path):
+def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path, capsys):
     foreign_data.write(tmp_path, "lab", True, "array_record")
     frames, masks = tmp_path / "frames", tmp_path / "masks"
-    done = run("frames", tmp_path, str(frames))
-    assert "5 folders written" in done.stdout, done.stderr
+    run("frames", tmp_path, str(frames))
+    assert "5 folders written" in capsys.readouterr().out
     paths = sorted(frames.glob("train/*/front/*.jpg"))
     assert len(paths) == len(list(frames.rglob("*.*"))) == 5 * foreign_data.STEPS
     for path in paths:  # what a segmenter would do
@@ -61,21 +51,23 @@ def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path):
         assert (episode.steps["mask_front"] != expected).mean() < 0.01
 
 
-def test_the_preview_shows_masks_and_counts_them(tmp_path):
+def test_the_preview_shows_masks_and_counts_them(tmp_path, capsys):
     foreign_data.write(tmp_path, "lab", True, "array_record")
-    done = run("masks", tmp_path)
-    assert done.returncode == 1 and "own.sources.arm has no masks" in done.stderr
+    with pytest.raises(DataError, match="own.sources.arm has no masks"):
+        run("masks", tmp_path)
     colours = {"front": foreign_data.SQUARE, "overhead": {}}
     out = tmp_path / "page.html"
-    done = run("masks", tmp_path, "--episodes=2", f"--out={out}", mask_colours=colours)
-    assert "2 of 4 episodes" in done.stdout, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("front")).split()
+    run("masks", tmp_path, "--episodes=2", f"--out={out}", mask_colours=colours)
+    printed = capsys.readouterr().out
+    assert "2 of 4 episodes" in printed
+    row = next(line for line in printed.splitlines() if line.startswith("front")).split()
     assert row[1:] == ["square", "2", "42", "100.0%", "0.0%", "0.0%", "0"]
     page = out.read_text()
     assert page.count("data:image/png;base64,") == 4 and "train episode 3" in page
     hue = "--config.own.sources.arm.mask_colours.front.square.hue=(100.0, 140.0)"
-    done = run("masks", tmp_path, hue, f"--out={out}", mask_colours=colours)
-    assert "warning: train episode 0, front: square not seen in any of 21 steps" in done.stdout
+    run("masks", tmp_path, hue, f"--out={out}", mask_colours=colours)
+    said = "warning: train episode 0, front: square not seen in any of 21 steps"
+    assert said in capsys.readouterr().out
     assert not (tmp_path / "data").exists()
 
 

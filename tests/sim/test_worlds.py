@@ -16,7 +16,7 @@ every_task = pytest.mark.parametrize("task", sorted(TASKS))
 
 @every_task
 @pytest.mark.parametrize("robot", sorted(ROBOTS))
-def test_at_least_95_of_100_demonstrations_succeed_and_are_seen(task, robot):
+def test_at_least_95_percent_of_demonstrations_succeed_and_are_seen(task, robot):
     env, found = make_env(task, robot), demonstrations(task, robot)
     assert len(found) == len(SEEDS) and success_rate(task, robot) >= 0.95
     assert len({len(one.success) for one in found}) > 10  # no two alike
