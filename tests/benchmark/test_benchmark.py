@@ -412,6 +412,7 @@ def benchmark(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_compares(tmp_path):
     done = benchmark("--quick", "--only=data", "--batches=4", f"--out={tmp_path}")
     assert done.returncode == 0, done.stderr

@@ -184,6 +184,7 @@ def retrace(demonstrations, observation, keys):
     return jnp.take_along_axis(action_BxTxA, rows[..., None], axis=1)
 
 
+@pytest.mark.slow
 def test_retracing_the_experts_demonstrations_lifts_the_cube():
     env = make_env("lifting", "kinova", 16)
     seeds = np.array([900_000, 900_001, 900_002])

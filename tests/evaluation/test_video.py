@@ -116,6 +116,7 @@ def test_failed_encoding_says_why_and_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["taken.mp4"]
 
 
+@pytest.mark.slow
 def test_only_films_need_ffmpeg():
     code = "import sys; sys.modules['imageio_ffmpeg'] = None; import glam_jax.experiment.experiment"
     subprocess.run([sys.executable, "-c", code], check=True)

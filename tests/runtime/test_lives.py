@@ -15,6 +15,8 @@ from free_port import free_port
 
 from glam_jax.runtime import checkpoint, metrics
 
+pytestmark = pytest.mark.slow
+
 KILLS, KILLED = 20, -9
 
 

@@ -314,6 +314,7 @@ def start(workdir, pause):
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_killed_and_continued_run_ends_bit_identical(tmp_path, whole, kind):
     killed = tmp_path / "killed"
     first = start(killed, 0.1)

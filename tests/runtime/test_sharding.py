@@ -16,6 +16,8 @@ from free_port import free_port
 from glam_jax.data import feeds
 from glam_jax.runtime import loop, optim, sharding
 
+pytestmark = pytest.mark.slow
+
 # Name -> processes, devices of each.
 PLACES = {"one": (1, 1), "four": (1, 4), "two_by_two": (2, 2)}
 

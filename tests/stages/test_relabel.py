@@ -135,6 +135,7 @@ def test_replayed_actions_are_decoded_from_their_own_episode(world_model):
         np.testing.assert_allclose(last, found[-1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_absurd_learning_rate_names_term_and_step_and_keeps_the_last_checkpoint(
     settings, store, world_model, tmp_path
 ):
