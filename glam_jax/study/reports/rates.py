@@ -155,7 +155,7 @@ def difference(
     return Difference(
         one.value - other.value,
         intervals.newcombe(*counts),
-        intervals.newcombe(*counts, sides="lower")[0],
+        intervals.newcombe(*counts, confidence=0.9)[0],
         intervals.paired_newcombe(first, second) if first else None,
         intervals.mcnemar(first, second) if first else None,
         len(first),
