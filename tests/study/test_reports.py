@@ -12,10 +12,10 @@ import pytest
 
 from glam_jax.evaluation import intervals
 from glam_jax.experiment.workdir import REPLAY, RESULTS, WorkdirError
+from glam_jax.files import write_json
 from glam_jax.study import grid, worker
 from glam_jax.study.reports import published, rates, studies, summary, write
 
-report = commands.load("glam_jax.report")
 ROOT = pathlib.Path(__file__).parents[2]
 METHODS = ("glam_o", "glam", "mip")
 
@@ -39,8 +39,8 @@ def found(main):
     return summary.collect(*main)
 
 
-def results_of(folder, name):
-    return json.loads((worker.cell_folder(folder, name) / RESULTS).read_text())
+def results_of(folder, name, file=RESULTS):
+    return json.loads((worker.cell_folder(folder, name) / file).read_text())
 
 
 def csv_of(made):
@@ -70,7 +70,7 @@ def test_a_summary_has_what_the_runs_found(main, found):
     assert len(json.dumps(found)) - len(json.dumps(kept)) < 1000 * len(found["cells"])
 
 
-def test_unfinished_cells_are_missing(tmp_path):
+def test_unfinished_cells_are_missing_and_damaged_ones_named(tmp_path):
     study = make("main_table", methods=("mip",))
     cells = fake_study.finish(study, tmp_path)
     (worker.cell_folder(tmp_path, cells[1].name) / RESULTS).unlink()
@@ -79,12 +79,7 @@ def test_unfinished_cells_are_missing(tmp_path):
     text = write.report(found).markdown(str)
     assert "2 of 3 runs (training seeds: 0, 2)" in text
     assert text.startswith("# Success of every method on lifting, quick scale\n")
-
-
-def test_a_damaged_result_is_named(tmp_path):
-    study = make("main_table", methods=("mip",), seeds=(0,))
-    (cell,) = fake_study.finish(study, tmp_path)
-    (worker.cell_folder(tmp_path, cell.name) / RESULTS).write_text("{")
+    (worker.cell_folder(tmp_path, cells[0].name) / RESULTS).write_text("{")
     with pytest.raises(WorkdirError, match="lifting_mip_seed0/results.json is not JSON"):
         summary.collect(study, tmp_path)
 
@@ -158,7 +153,9 @@ def test_what_was_not_run_has_the_papers_value_in_the_csv_alone(found):
     assert "MIP |" not in made.markdown(str)
 
 
-def scaling_study():
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    """The summary of a scaling study on which auxiliary episodes help most."""
     data = [(f"target{n}", n, 0) for n in (100, 300)] + [("auxiliary300", 100, 200)]
     variants = {
         name: {
@@ -167,13 +164,18 @@ def scaling_study():
         }
         for name, target, auxiliary in data
     }
-    return make("scaling", tasks=("stack_two",), methods=METHODS[::2], variants=variants)
+    study = make("scaling", tasks=("stack_two",), methods=METHODS[::2], variants=variants)
+
+    def do(cell, path):
+        fake_study.carry_out(cell, path, 0.9 if cell.variant == "auxiliary300" else 0.4)
+
+    folder = tmp_path_factory.mktemp("scaling")
+    fake_study.finish(study, folder, do)
+    return summary.collect(study, folder)
 
 
-def test_scaling_has_both_kinds_of_added_data(tmp_path):
-    study = scaling_study()
-    fake_study.finish(study, tmp_path)
-    made = write.report(summary.collect(study, tmp_path))
+def test_scaling_has_all_curves_in_numbers_and_pictures(scaled, tmp_path):
+    made = write.report(scaled)
     curves = {(row["curve"], row["episodes"]) for row in csv_of(made)}
     assert curves == {
         (curve, size)
@@ -182,34 +184,28 @@ def test_scaling_has_both_kinds_of_added_data(tmp_path):
     }
     row = row_of(made, curve=published.MIP, episodes="300")
     assert (float(row["paper_success_rate"]), float(row["jerk_score"])) == (0.3, -18.5)
-    # Only where data of both kinds were added is there a difference between them.
-    (row,) = (row for row in csv_of(made) if row["difference"])
-    assert (row["curve"], row["episodes"]) == (published.TARGET, "300")
     pictures = ["scaling_stack_two", "smoothness_stack_two"]
     assert [picture.name for picture in made.pictures] == pictures
     for picture in made.pictures:
         assert picture.draw(tmp_path / f"{picture.name}.png").stat().length > 5000
 
 
-def test_scaling_shows_both_kinds_of_added_data_side_by_side(tmp_path):
-    study = scaling_study()
-
-    def do(cell, path):
-        fake_study.carry_out(cell, path, 0.9 if cell.variant == "auxiliary300" else 0.4)
-
-    fake_study.finish(study, tmp_path, do)
-    found = summary.collect(study, tmp_path)
-    at = {
-        variant: rates.select(found["cells"], method="glam_o", variant=variant)
+def test_scaling_compares_both_kinds_of_added_data(scaled):
+    made = write.report(scaled)
+    least, target, mixed = (
+        rates.select(scaled["cells"], method="glam_o", variant=variant)
         for variant in ("target100", "target300", "auxiliary300")
-    }
-    one, other = (rates.pooled(at[v]) for v in ("auxiliary300", "target300"))
-    gap = rates.difference(at["auxiliary300"], at["target300"])
-    text = write.report(found).markdown(str)
-    assert f"| {one.text()} | {other.text()} | {gap.text()} |" in text
-    start = rates.pooled(at["target100"]).text()
-    assert f"| {start} | {start} | - |" in text, "both start from the same cells"
+    )
+    gap = rates.difference(mixed, target)
+    (row,) = (row for row in csv_of(made) if row["difference"])
+    assert (row["curve"], row["episodes"]) == (published.TARGET, "300")
+    assert float(row["newcombe_low"]) == pytest.approx(gap.newcombe_low, rel=1e-5)
+    shown = [rates.pooled(cells).text() for cells in (least, target, mixed)]
     assert gap.newcombe_low > 0
+    assert [row[3:] for row in made.table.rows] == [
+        [shown[0], shown[0], "-"],  # both start from the same cells
+        [shown[2], shown[1], gap.text()],
+    ]
 
 
 ABLATIONS = {
@@ -227,17 +223,12 @@ def test_ablations_compare_with_glam_o(tmp_path, measure):
 
     fake_study.finish(study, tmp_path, do)
     made = write.report(summary.collect(study, tmp_path))
-    row = row_of(made, measured="umi_to_kinova_real", variant="symmetric")
-    counts = [
-        sum(
-            json.loads((worker.cell_folder(tmp_path, cell.name) / REPLAY).read_text())[
-                "umi_to_kinova_real"
-            ]["successes"]
-            for cell in grid.expand(study)
-            if cell.variant == variant
-        )
-        for variant in ABLATIONS
-    ]
+    what, seeds = "umi_to_kinova_real", range(3)
+    row = row_of(made, measured=what, variant="symmetric")
+    counts = []
+    for variant in ABLATIONS:
+        runs = [f"lifting_glam_o_{variant}_seed{seed}" for seed in seeds]
+        counts.append(sum(results_of(tmp_path, run, REPLAY)[what]["successes"] for run in runs))
     low, _ = intervals.newcombe(counts[0], 60, counts[1], 60)
     assert float(row["newcombe_low"]) == pytest.approx(low, rel=1e-5) and low > 0
     assert 10.0 <= float(row["path_error_mm"]) < 11.0
@@ -275,18 +266,9 @@ def test_replay_has_a_row_for_each_direction(tmp_path):
 
 
 def test_tuning_compares_every_setting_with_glam_os_defaults(tmp_path):
-    study = make(
-        "tuning",
-        methods=("glam_o", "mip"),
-        seeds=(0,),
-        variants={"defaults": {}, "joints": {"methods": ("mip",)}},
-    )
-
-    def rate(cell, path):
-        by_variant = {"glam_o": 0.9, "mip": 0.2 if cell.variant == "defaults" else 0.6}
-        fake_study.carry_out(cell, path, by_variant[cell.method])
-
-    fake_study.finish(study, tmp_path, rate)
+    variants = {"defaults": {}, "joints": {"methods": ("mip",)}}
+    study = make("tuning", methods=("glam_o", "mip"), seeds=(0,), variants=variants)
+    fake_study.finish(study, tmp_path)
     made = write.report(summary.collect(study, tmp_path))
     theirs = results_of(tmp_path, "lifting_mip_joints_seed0")["successes"]
     ours = results_of(tmp_path, "lifting_glam_o_defaults_seed0")["successes"]
@@ -389,17 +371,15 @@ def test_every_study_has_a_report():
     assert set(studies.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
 
 
-def test_the_command_adds_a_summary(main, found, tmp_path, monkeypatch, capsys):
-    write.study(found, tmp_path / "lifting_quick")
-    values = {"results": tmp_path / "results", "docs": tmp_path / "docs"}
-    for name, value in (values | {"add": tmp_path / "lifting_quick"}).items():
-        monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
-    report.main(None)
-    assert summary.read(tmp_path / "results" / "lifting_quick.json") == found
-    assert "from 1 summaries" in capsys.readouterr().out
+def add(found, folder):
+    """Adds a summary to folder/results by the command."""
+    write_json(folder / "part" / summary.SUMMARY, found)
+    flags = {"results": "results", "docs": "docs", "add": "part"}
+    commands.run("glam_jax.report", *(f"--{name}={folder / of}" for name, of in flags.items()))
+    return summary.read(folder / "results" / "part.json")
 
 
-def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
+def test_parts_of_a_study_are_joined(found, tmp_path, capsys):
     def part(cells, note):
         names = {cell["name"] for cell in cells}
         missing = [name for name in found["grid"] if name not in names]
@@ -415,10 +395,6 @@ def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
         summary.join(first, {**second, "seeds": [0]})
     assert summary.join(first, {**second, "methods": second["methods"][::-1]})["cells"]
 
-    for made in (first, second):
-        write.study(made, tmp_path / "part")
-        values = {"results": tmp_path / "results", "docs": tmp_path, "add": tmp_path / "part"}
-        for name, value in values.items():
-            monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
-        report.main(None)
-    assert summary.read(tmp_path / "results" / "part.json") == joined
+    assert add(first, tmp_path) == first
+    assert add(second, tmp_path) == joined
+    assert "from 1 summaries" in capsys.readouterr().out

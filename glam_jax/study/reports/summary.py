@@ -143,8 +143,8 @@ def read(path: epath.PathLike) -> dict:
         raise SummaryError(f"{path} is not there: {wrote}") from None
     except DataError as error:
         raise SummaryError(str(error)) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        version = found.get("format") if isinstance(found, dict) else None
+    version = found.get("format") if isinstance(found, dict) else None
+    if version != FORMAT:
         raise SummaryError(
             f"{path}: format is {version!r}, expected {FORMAT}: a summary.json that "
             "glam_jax.study wrote"
