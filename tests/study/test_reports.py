@@ -251,7 +251,7 @@ def test_nearer_replays_are_counted_in_pairs():
     theirs = [of_replay(1, [3.0, 9.0]), of_replay(0, [2.0] * 5 + [0.5])]
     # Nearer in 5 of 6 and 1 of 2; the exact sign test of 6 to 2.
     assert rates.nearer(ours, theirs, what) == {
-        "nearer_to_the_path": 6, "episodes": 8, "sign_test_p": pytest.approx(0.289, abs=5e-4)
+        "nearer_to_the_path": 6, "of_replays": 8, "sign_test_p": pytest.approx(0.289, abs=5e-4)
     }  # fmt: skip
     assert rates.nearer(ours, [of_replay(2, [1.0])], what) == {}
 

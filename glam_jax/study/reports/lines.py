@@ -34,9 +34,8 @@ class Line:
             return [self.keys | paper] if self.paper is not None else []
         found = []
         for what in rates.measured(self.cells):
-            row = {**self.keys, "measured": what} | dataclasses.asdict(
-                rates.pooled(self.cells, what)
-            )
+            rate = rates.pooled(self.cells, what)
+            row = self.keys | {"measured": what} | dataclasses.asdict(rate)
             row |= paper | rates.errors(self.cells, what)
             if gap := rates.difference(self.against, self.cells, what):
                 row |= {"difference_from": against} | dataclasses.asdict(gap)

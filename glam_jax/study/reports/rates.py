@@ -162,7 +162,7 @@ def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> dict:
     if not first:
         return {}
     p = intervals.mcnemar(first, second)
-    return {"nearer_to_the_path": sum(first), "episodes": len(first), "sign_test_p": p}
+    return {"nearer_to_the_path": sum(first), "of_replays": len(first), "sign_test_p": p}
 
 
 def _same_training(records, others, what: str) -> Iterator[tuple[dict, dict]]:
