@@ -46,7 +46,6 @@ def grouped_bars(
     series: Mapping[str, Sequence[Bar | None]],
     marks: Mapping[str, Sequence[float | None]],
     mark_label: str,
-    axis: str = "success",
 ) -> epath.Path:
     """Writes a PNG of rates in groups of bars with intervals.
 
@@ -56,7 +55,6 @@ def grouped_bars(
       series: label -> a `Bar` for each group, None where there is none.
       marks: label of a series -> another's value for each group, drawn as a diamond on its bar.
       mark_label: what the diamonds are.
-      axis: what the rates are of.
     """
     figure = Figure(
         figsize=(max(5.0, 0.35 * len(groups) * (len(series) + 1) + 2), 3.4),
@@ -85,45 +83,12 @@ def grouped_bars(
     # Long names in lines, or neighbours' would overlap.
     panel.set_xticks(np.arange(len(groups)), [textwrap.fill(name, 24) for name in groups])
     panel.set_xlim(-0.5, len(groups) - 0.5)  # also where the last group has no bars
-    _rates(panel, axis)
+    _rates(panel, "success")
     labels = [*series, mark_label] if marked else list(series)
     # As many beside each other as fit: an entry takes its key and its letters, in inches.
     entry = 0.45 + 0.05 * max(len(label) for label in labels)
     columns = min(len(labels), 5, max(1, int(figure.get_figwidth() / entry)))
     figure.legend(loc="outside upper center", ncols=columns, fontsize=7)
-    return save_figure(path, figure)
-
-
-def named_bars(path: epath.PathLike, groups: Mapping[str, Mapping[str, Bar]]) -> epath.Path:
-    """Writes a PNG of success rates as named horizontal bars with intervals, a colour a group.
-
-    Where groups have other bars each, for which `grouped_bars` would leave gaps.
-
-    Args:
-      path: where to write.
-      groups: name of the group -> name of the bar -> `Bar`.
-    """
-    height = 0.24 * sum(map(len, groups.values())) + 0.3 * len(groups) + 0.5
-    figure = Figure(figsize=(7.0, height), dpi=120, layout="constrained")
-    panels = figure.subplots(
-        len(groups),
-        sharex=True,
-        squeeze=False,
-        height_ratios=[len(b) + 0.6 for b in groups.values()],
-    )[:, 0]
-    for index, (panel, (group, bars)) in enumerate(zip(panels, groups.items(), strict=True)):
-        y = np.arange(len(bars))
-        panel.barh(y, [b[0] for b in bars.values()], 0.75, color=COLOURS[index % len(COLOURS)])
-        _whiskers(panel, y, list(bars.values()), lying=True)
-        panel.set_yticks(y, list(bars))
-        panel.set_ylim(len(bars) - 0.4, -0.6)  # the first at the top
-        panel.set_xlim(0.0, 1.03)
-        panel.set_xticks(FIFTHS, [f"{share:.0%}" for share in FIFTHS])
-        panel.set_title(group, fontsize=8, loc="left")
-        panel.tick_params(labelsize=8)
-        panel.grid(axis="x", alpha=0.3)
-        panel.set_axisbelow(True)
-    panels[-1].set_xlabel("success", fontsize=8)
     return save_figure(path, figure)
 
 
@@ -212,17 +177,13 @@ def _curve(panel, curve: Curve, colour: str):
     return line
 
 
-def _whiskers(panel, at: Sequence[float], bars: Sequence[Bar], lying: bool = False) -> None:
-    """Intervals of bars that stand, or lie, at places on the other axis."""
+def _whiskers(panel, x: Sequence[float], bars: Sequence[Bar]) -> None:
+    """Intervals of bars."""
     if bars:
         value, low, high = np.asarray(bars).T
         lengths = np.maximum([value - low, high - value], 0.0)
-        place = (
-            {"x": value, "y": at, "xerr": lengths}
-            if lying
-            else {"x": at, "y": value, "yerr": lengths}
-        )
-        panel.errorbar(**place, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+        style = {"fmt": "none", "ecolor": "black", "elinewidth": 0.9, "capsize": 2}
+        panel.errorbar(x, value, lengths, **style)
 
 
 def _rates(panel, axis: str) -> None:

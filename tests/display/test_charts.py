@@ -44,16 +44,6 @@ def test_long_names_fit_into_the_figure(tmp_path):
     assert (drawn[:, [0, -1]] == 255).all()  # nothing runs over the edge
 
 
-def test_named_bars_are_as_long_as_their_rate_and_fit(tmp_path):
-    def drawn(rate):
-        groups = {"ours": {"defaults": (rate, 0.1, 0.9), "a setting with a long name": (0.0, 0, 0)}}
-        path = charts.named_bars(tmp_path / f"{rate}.png", groups | {"theirs": {"x": (0.5, 0, 1)}})
-        assert (np.asarray(Image.open(path))[[0, -1]] == 255).all()
-        return pixels(path, charts.COLOURS[0])
-
-    assert drawn(0.8) / drawn(0.2) == pytest.approx(4.0, rel=0.1)
-
-
 def test_curves_with_references_share_a_colour(tmp_path):
     own = Curve([1, 2, 3], [0.1, 0.5, 0.9], [0.0, 0.4, 0.8], [0.2, 0.6, 1.0])
     other = Curve([1, 2, 3], [0.9, 0.5, 0.1], reference=True, like="ours")
