@@ -156,10 +156,8 @@ def clone(
     feed = feeds.ChunkFeed(store, draw, labels, chunk)
     act = make_act(model)
     target_rows = feeds.target_rows(run.batch, run.target_share)
-    ema = training.train(
+    stage = training.Stage(
         "stage 2, policy",
-        config,
-        run,
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
@@ -167,10 +165,9 @@ def clone(
         evaluate=lambda step, state: decoded_error(
             act, {"params": state.ema, "stats": stats}, heldout, config
         ),
-        stats=stats,
-        metadata={"label_dim": labels.shape[1]},
-        directory=directory,
     )
+    metadata = {"label_dim": labels.shape[1]}
+    ema = training.train(stage, config, run, stats=stats, metadata=metadata, directory=directory)
     return {"params": ema, "stats": stats}
 
 
