@@ -135,7 +135,7 @@ def _pictures(
     """Caption -> PNG of what is shown of the latents and the frames."""
     name, known = title(episodes[0].source), evidence.decoder_range
     groups = {title(heldout[0].source): evidence.z_target, name: evidence.z_source}
-    modality = world_model.model.modality
+    modality = world_model.modality
     store = Store(heldout[:1], episodes[:1], (modality,))
     frames = np.linspace(0, len(episodes[0]) - 1, SAMPLES).round().astype(int)
     images = store.arrays[modality][store.starts[1] + frames]
@@ -163,7 +163,7 @@ def _facts(config, world_model: WorldModel, heldout: int, episodes: int, broken:
     """What stands below the page's title, sentence by sentence."""
     kind = type(world_model.model).__name__
     facts = [
-        f"World model: {kind} on {world_model.model.modality}, method {config.method}, scale "
+        f"World model: {kind} on {world_model.modality}, method {config.method}, scale "
         f"{config.scale}, seed {config.seed}. {heldout} held-out target episodes and {episodes} of "
         "the source, none of them trained on. All sources and robots are simulated."
     ]

@@ -109,7 +109,7 @@ def measure(
       ValueError: the world model decodes no actions, or there are fewer than two episodes.
       DataError: episodes that do not go together (`spec.check_together`).
     """
-    seen = (world_model.model.modality,)
+    seen = (world_model.modality,)
     both = Store(heldout, source, seen)
     z = both.per_episode(world_model.label(both))
     z_target, z_source = z[: len(heldout)], z[len(heldout) :]

@@ -15,6 +15,7 @@ all sources (SPEC section 2). Units are those of the key: m, rad, or none.
     1.0
 """
 
+import chex
 import numpy as np
 
 from glam_jax.data.store import Store
@@ -38,6 +39,7 @@ def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
       ValueError: if there are no rows, or values are not finite.
     """
     x_ND = np.asarray(x_ND, np.float64)
+    chex.assert_rank(x_ND, 2)
     if not len(x_ND) or not np.isfinite(x_ND).all():
         raise ValueError(
             f"statistics need finite rows, found shape {x_ND.shape} with "

@@ -21,7 +21,7 @@ from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
 from glam_jax.stages import clone, inputs, pretrain, relabel
-from glam_jax.stages.world_model import WorldModel
+from glam_jax.stages.world_model import WorldModel, build
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -66,15 +66,27 @@ def measure(config: ConfigDict, result: Rollout) -> dict:
     } | result.rate()
 
 
+def check(config: ConfigDict) -> None:
+    """Finds what is wrong with a config before anything is done.
+
+    Raises:
+      ConfigError: a value of the models' settings is not possible.
+      BatchSizeError: the devices cannot share a stage's batches out evenly.
+    """
+    layout = gather.target(config).layout
+    if config.method != "mip":
+        build(config, layout)
+    clone.build(config, layout, layout.action_dim)
+    for stage in ("pretrain", "clone"):
+        sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
+
+
 def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
     """Claims the folder and gathers the data; of several hosts the first does it for all.
 
     Raises:
-      BatchSizeError: the devices cannot share a stage's batches out evenly.
       WorkdirError: the folder belongs to another run. Else see `gather.gather`.
     """
-    for stage in ("pretrain", "clone"):
-        sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
     with hosts.leader_first():
         workdir.claim(config)
         with workdir.timed("collect"):
@@ -98,8 +110,9 @@ def run_stage1(config: ConfigDict, path: epath.PathLike) -> None:
     """Carries out a run as far as its world model, which is what replay needs.
 
     Raises:
-      WorkdirError: the folder belongs to another run. Else see the stage.
+      WorkdirError: the folder belongs to another run. Else see `check` and the stage.
     """
+    check(config)
     workdir = Workdir(path)
     data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
@@ -116,10 +129,8 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
     return None.
 
     Raises:
-      BatchSizeError: the devices cannot share a batch out evenly.
       WorkdirError: the folder belongs to another run.
-      EncoderError, TensorFileError: the policy's encoder cannot be made, see `weights.check`.
-      Else see the stages.
+      Else see `check`, `weights.check` and the stages.
     """
     workdir, leads = Workdir(path), hosts.is_leader()
     if workdir.path.exists() and (done := workdir.results()):
@@ -128,6 +139,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
         return done
 
     # ------------------------------------------------------------------ data
+    check(config)
     if not workdir.policy.exists():  # else its checkpoints hold what is read here
         weights.check(config)
     data = prepare(config, workdir)
@@ -225,7 +237,7 @@ def _draw_curves(workdir: Workdir) -> None:
 
 def _draw_reconstructions(world_model: WorldModel, store: Store, workdir: Workdir) -> None:
     frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
-    images = store.arrays[world_model.model.modality][frames]
+    images = store.arrays[world_model.modality][frames]
     plots.reconstructions(
         workdir.path / "reconstructions.png", images, world_model.reconstruct(images)
     )

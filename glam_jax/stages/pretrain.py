@@ -86,17 +86,13 @@ def pretrain(
             return {}
         return WorldModel(model, state.ema, stats).decoded_error(heldout, config)
 
-    ema = training.train(
+    stage = training.Stage(
         "stage 1, world model",
-        config,
-        run,
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         evaluate=evaluate,
-        stats=stats,
-        metadata={},
-        directory=directory,
         amend=codebook.make_amend(run) if isinstance(model, Lapa) else None,
     )
+    ema = training.train(stage, config, run, stats=stats, metadata={}, directory=directory)
     return WorldModel(model, ema, stats)
