@@ -4,7 +4,7 @@ One dataset holds one task and one source and lies in TFDS's own layout, in Arra
 
     <root>/<task>_<source>_<size>px/1.0.0/
 
-Its features are those of SPEC section 6. Arrays are stored as raw bytes, so that neither
+Its features are those of `schema.Layout`. Arrays are stored as raw bytes, so that neither
 writing nor reading loads TensorFlow. This is the only module that knows TFDS.
 
 A dataset is written beside its final place, see `files.folder_beside`: a killed or failed run
@@ -44,7 +44,7 @@ def dataset_path(root: epath.PathLike, recording: Recording) -> epath.Path:
 
 
 def features(layout: Layout) -> tfds.features.FeaturesDict:
-    """RLDS features of a source (SPEC section 6); no `action`, `proprio` without actions."""
+    """RLDS features of a source; no `action`, `proprio` without actions."""
     arrays = {
         name: tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
         for name, (shape, dtype) in layout.step_arrays().items()

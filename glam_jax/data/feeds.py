@@ -14,7 +14,7 @@ batches that an uninterrupted one would, and there is no position to save.
 in `fetched` can be cut into pieces: so several hosts and devices share a batch.
 
 A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
-starts none (SPEC section 1).
+starts none.
 """
 
 import copy

@@ -8,7 +8,7 @@ checkpoint: `statistics[key][name]` has the shape of one step of the key, with n
     diff_std        of x_{t+1} - x_t within episodes, at least DIFF_FLOOR (ee_pose, proprio)
 
 `proprio` (s) and `action` (a) are measured on the target source only, `ee_pose` (x^e) on
-all sources (SPEC section 2). Units are those of the key: m, rad, or none.
+all sources. Units are those of the key: m, rad, or none.
 
     >>> stats = array_statistics(np.array([[0.0], [2.0]]))
     >>> float(normalize(np.array([2.0]), stats)[0])

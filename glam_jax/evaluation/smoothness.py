@@ -1,4 +1,4 @@
-"""Smoothness of a motion, from the speed of its end effector (SPEC section 5)."""
+"""Smoothness of a motion, from the speed of its end effector, docs/equations.md."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ def speed(positions_Tx3: np.ndarray, rate: float) -> np.ndarray:
 
 
 def jerk_score(speed_n: np.ndarray, rate: float) -> float:
-    """Jerk score of a speed profile; less negative is smoother (SPEC section 5).
+    """Jerk score of a speed profile; less negative is smoother.
 
       -ln( T^5 / v_peak^2 * integral of (d2v/dt2)^2 dt )
 
@@ -61,7 +61,7 @@ def jerk_score(speed_n: np.ndarray, rate: float) -> float:
 
 
 def fft_score(speed_n: np.ndarray, rate: float) -> float:
-    """Mean frequency of a speed profile weighted by amplitude; lower is smoother (SPEC section 5).
+    """Mean frequency of a speed profile weighted by amplitude; lower is smoother.
 
       2 / (n f_s) * sum_i M_i f_i
 

@@ -1,5 +1,5 @@
 """Replay across sources: what the world model decodes from another source's episodes, carried out
-on a robot (SPEC section 5)."""
+on a robot."""
 
 from collections.abc import Sequence
 

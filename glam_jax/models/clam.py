@@ -1,4 +1,4 @@
-"""CLAM and CLAM-O: a continuous latent action that must explain the robot's, SPEC section 4.
+"""CLAM and CLAM-O: a continuous latent action that must explain the robot's.
 
 Trained on the target alone: auxiliary rows have no actions, and nothing here aligns sources.
 CLAM-O is the same model with masks of the manipulated objects in place of RGB.

@@ -1,4 +1,4 @@
-"""GLAM and GLAM-O: the grounded latent-action world model, SPEC section 2.
+"""GLAM and GLAM-O: the grounded latent-action world model, docs/equations.md.
 
 GLAM-O is the same model with masks of the manipulated objects in place of RGB.
 """
@@ -111,7 +111,7 @@ class Glam(GroundedModel, kw_only=True):
         return {"image": image, **over_time(terms)}, over_time(metrics)
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:
-        """C_KL of SPEC section 2 (B, T-1), or one of its ablations."""
+        """C_KL (B, T-1), or one of its ablations."""
         if self.alignment == "asymmetric":
             return kl_divergence(q_phi, q_eta.stopped())
         if self.alignment == "symmetric":

@@ -1,4 +1,4 @@
-"""LAPA and LAPA-O: a vector-quantised latent action, SPEC section 4.
+"""LAPA and LAPA-O: a vector-quantised latent action.
 
 Trained on both sources to explain what is seen and nothing else: no robot action enters stage 1,
 and h_a of stage 2 learns them from the codes. LAPA-O is the same model with masks of the

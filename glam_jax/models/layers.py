@@ -14,7 +14,7 @@ FEATURE_SCALE = 0.1
 class ResMLP(nn.Module):
     """Residual MLP: a Linear to `width`, then blocks of x + Linear(GELU(Linear(LayerNorm(x)))).
 
-    (..., D) -> (..., width). SPEC section 2, "A ResMLP block". A block's second Linear starts at
+    (..., D) -> (..., width). A block's second Linear starts at
     zero, so that the whole starts as a linear map: between poses and actions most of the
     relation is linear, and what lies between demonstrations is then interpolated smoothly.
     """
@@ -37,7 +37,7 @@ class ResMLP(nn.Module):
 class MLP(nn.Module):
     """A plain ReLU MLP of `layers` Linear layers, (..., D) -> (..., features).
 
-    SPEC section 2, action decoder: four layers of width 256. Biases start at 1, where most ReLUs
+    The action decoder has four layers of width 256. Biases start at 1, where most ReLUs
     of inputs around [-1, 1] are open: like `ResMLP` it starts nearly as a linear map.
     """
 
@@ -97,7 +97,7 @@ class DoublingConv(nn.Module):
 class ConvEncoder(nn.Module):
     """Strided convolutions (kernel 4, stride 2, padding 1, ReLU): image -> feature in R^Y.
 
-    (B, H, W, C) float in [0, 1] -> (B, features); SPEC section 2, visual encoder. LayerNorm
+    (B, H, W, C) float in [0, 1] -> (B, features); the visual encoder. LayerNorm
     on the output fixes the scale of y, to `FEATURE_SCALE`: without it the forward loss could be
     lowered by shrinking y, and the decoder would undo the shrinking. At a scale of 0.1 all of y
     weighs about as much as one standardised pose dimension where the two are read together.

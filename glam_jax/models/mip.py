@@ -1,4 +1,4 @@
-"""MIP, the two-step regression policy, and the latent policy built on it; SPEC section 3."""
+"""MIP, the two-step regression policy, and the latent policy built on it, docs/equations.md."""
 
 from typing import ClassVar
 

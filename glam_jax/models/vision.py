@@ -65,7 +65,7 @@ class ViewsEncoder(nn.Module):
     """All camera views to one condition: (B, V, H, W, 3) in [0, 255] -> (B, out).
 
     Each view goes through an encoder of its own; then the concatenation through Linear(hidden),
-    LayerNorm, GELU, Linear(out), LayerNorm; SPEC section 3.
+    LayerNorm, GELU, Linear(out), LayerNorm.
 
     Attributes:
       view: V encoders, such as `SmallEncoder` or `DinoV2`: (B, H, W, 3) -> (B, features).

@@ -2,7 +2,7 @@
 
 A world model infers a latent action z in R^d of every transition from x_t to x_t+1, where
 x = (y, x^e) is the visual feature of the image and the end-effector pose. They differ in what z
-is and in what it must explain: `glam`, `clam` and `lapa`, compared in SPEC section 4.
+is and in what it must explain: `glam`, `clam` and `lapa`, compared in docs/equations.md.
 """
 
 import abc
@@ -28,7 +28,7 @@ ENCODED_AT_ONCE = 32
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How large the networks of a world model are; SPEC section 2.
+    """How large the networks of a world model are.
 
     Attributes:
       latent: d, the dimensions of z. visual: Y, those of y.
@@ -100,7 +100,7 @@ class LatentActionModel(nn.Module, kw_only=True):
 
     @abc.abstractmethod
     def label(self, batch: dict) -> jax.Array:
-        """z_t of every transition, without noise: (B, T-1, Z); SPEC section 3, relabel."""
+        """z_t of every transition, without noise: (B, T-1, Z)."""
 
     def encode(self, image_BxTxVxHxWxC: jax.Array) -> jax.Array:
         """uint8 images -> visual features y (B, T, Y)."""

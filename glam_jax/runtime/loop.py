@@ -35,7 +35,7 @@ class Feed(Protocol):
 
     Attributes:
       resident: True if `fetch` gives the same device arrays whatever the step.
-      batch, by_row, only: of use on several devices alone; see `pipeline.Feed`.
+      batch, by_row, only: of use on several devices alone; see `feeds.Feed`.
     """
 
     resident: bool
@@ -143,7 +143,7 @@ def fit(
         steps and after the last one, and must not keep the state.
       checkpoints: a `checkpoint.Checkpoints`; None saves nothing.
       save_every: steps between saves; the last state is always saved.
-      writer: a `writer.MetricWriter`; None writes nothing.
+      writer: a `metrics.MetricWriter`; None writes nothing.
       log_every: updates between rows. Rows also hold `steps_per_second` and `data_wait_share`,
         the share of the loop's time spent on fetching batches and moving them to the device.
       steps_per_call: most updates per dispatch; see `make_call`. Fewer where they would take longer

@@ -67,7 +67,7 @@ def make_loss(
     target_rows: np.ndarray,
     compute: str = "float32",
 ):
-    """(params, batch, key) -> (scalar, terms): SPEC section 3's loss.
+    """(params, batch, key) -> (scalar, terms): the loss of stage 2, docs/equations.md.
 
     Args:
       model, stats: see `clone`. weights: term -> weight.

@@ -1,4 +1,4 @@
-"""What the paper reports (SPEC section 5): rates in [0, 1], from other simulators and robots.
+"""What the paper reports (arXiv 2606.21672): rates in [0, 1], from other simulators and robots.
 
 Wang, Lei, Watson and Posner, 2026, arXiv 2606.21672. Values that the paper gives as counts are
 exact; those read off its text or figures are rounded.
