@@ -20,7 +20,7 @@ LARGE = {
 
 
 def window_batch(rows=4, modality="mask", layout=LAYOUT, time=3):
-    """A batch as of `inputs.windows`, of random numbers."""
+    """A batch as of `units.windows`, of random numbers."""
     batch = schema.fake_batch(schema.window_batch_shapes(layout, rows, time, modality))
     if modality == "mask":
         batch["image"] %= 2

@@ -107,7 +107,7 @@ def measure(
 
     Raises:
       ValueError: the world model decodes no actions, or there are fewer than two episodes.
-      DataError: episodes that do not go together (`spec.check_together`).
+      DataError: episodes that do not go together (`recording.check_together`).
     """
     seen = (world_model.modality,)
     both = Store(heldout, source, seen)

@@ -16,7 +16,7 @@ from glam_jax.benchmark.torch_world_model import Glam
 from glam_jax.data import feeds
 from glam_jax.models.glam import Glam as OurGlam
 from glam_jax.models.mip import MipPolicy as OurMipPolicy
-from glam_jax.stages import inputs
+from glam_jax.stages import units
 
 Tensors = dict[str, Tensor]
 
@@ -177,7 +177,7 @@ class Clone(Stage):
         per_frame = np.zeros((len(data.arrays["last"]), labels.shape[1]), np.float32)
         per_frame[data.transition_frames()] = labels
         self.labels = as_tensors(per_frame)
-        return inputs.label_statistics(labels, stats)
+        return units.label_statistics(labels, stats)
 
     def gather(self, frames: Tensor) -> Tensors:
         last = self.data["last"][frames, None]

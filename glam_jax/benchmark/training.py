@@ -17,7 +17,7 @@ from glam_jax.benchmark.case import SCALES, Case, Sizes, Work
 from glam_jax.data import feeds
 from glam_jax.data.store import Store
 from glam_jax.runtime import loop, optim
-from glam_jax.stages import clone, inputs, pretrain, world_model
+from glam_jax.stages import clone, pretrain, units, world_model
 from glam_jax.stages import training as stages
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
@@ -132,7 +132,7 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
     labels = samples.labels(data, config.world_model.latent)
     run, model = config.clone, clone.build(config, data.layout, labels.shape[1])
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = inputs.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
     return loss, functools.partial(clone.init_params, model, data.layout, config.seed)
 
@@ -202,7 +202,7 @@ def _relabelled(config: ConfigDict) -> Work:
     batch = next(feeds.transition_batches(data, world_model.LABEL_BATCH, modality))
 
     def label(params, batch):
-        return model.apply(params, inputs.windows(batch, stats), method="label")
+        return model.apply(params, units.windows(batch, stats), method="label")
 
     calls = -(-len(data.transition_frames()) // world_model.LABEL_BATCH)
     must = cost.count(label, params, batch).times(calls)

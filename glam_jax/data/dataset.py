@@ -27,7 +27,7 @@ from etils import epath
 from tensorflow_datasets.core import shuffle
 
 from glam_jax import files
-from glam_jax.data.spec import Recording, check_episode, check_names, with_cameras
+from glam_jax.data.recording import Recording, check_episode, check_names, with_cameras
 from glam_jax.errors import DataError
 from glam_jax.schema import SCHEMA_VERSION, Episode, Layout
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from glam_jax.data import spill
-from glam_jax.data.spec import check_together
+from glam_jax.data.recording import check_together
 from glam_jax.schema import EE_DIM, MODALITIES, TARGET_ONLY, Episode, Layout
 
 _STORED_AS = {"rgb": "image", "mask": "mask"}
@@ -47,7 +47,7 @@ class Store:
             and not in memory, in which then one episode is at a time; None: never.
 
         Raises:
-          DataError: for episodes that do not go together, see `spec.check_together`.
+          DataError: for episodes that do not go together, see `recording.check_together`.
           ValueError: without target episodes.
           OSError: no room for the file.
         """

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.demonstrations.source import Source
 from glam_jax.errors import DataError
 from glam_jax.own_data import ingest

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, check_episode
+from glam_jax.data.recording import Recording, check_episode
 from glam_jax.demonstrations import partial
 from glam_jax.demonstrations.source import Source
 from glam_jax.display import contact_sheet

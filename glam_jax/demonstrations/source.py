@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from glam_jax import schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import ConfigError
 from glam_jax.schema import Episode, Layout
 

@@ -20,7 +20,7 @@ from glam_jax.experiment.workdir import STAGE1, Workdir
 from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
-from glam_jax.stages import clone, inputs, pretrain, relabel
+from glam_jax.stages import clone, pretrain, relabel, units
 from glam_jax.stages.world_model import WorldModel, build
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
@@ -165,7 +165,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
             _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy
-    stats = inputs.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats)
     with workdir.timed("clone"):
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)

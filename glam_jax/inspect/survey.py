@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, describe
+from glam_jax.data.recording import Recording, describe
 from glam_jax.errors import DataError
 from glam_jax.inspect import checks
 from glam_jax.schema import EE_DIM, SIMULATED, Episode, title

@@ -98,7 +98,7 @@ class MipPolicy(nn.Module):
     def decode(self, labels: jax.Array) -> jax.Array:
         """h_a: (..., D) -> standardised actions (..., A); without h_a labels, as they are.
 
-        `inputs.robot_action` brings either to physical units.
+        `units.robot_action` brings either to physical units.
         """
         return self.action_decoder(labels) if self.decodes else labels
 

@@ -94,7 +94,7 @@ class LatentActionModel(nn.Module, kw_only=True):
         """Unreduced terms, each (B,), and metrics of one or more numbers a row, (B, ...).
 
         Vector terms are sums over dimensions and means over the window's transitions. `batch`
-        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count: terms
+        is a normalised window batch (`units.windows`). `term_rows` says which rows count: terms
         of target rows are computed on all of them, and `losses.reduce_terms` leaves out the others.
         """
 

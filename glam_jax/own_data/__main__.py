@@ -36,7 +36,7 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from glam_jax import files
-from glam_jax.data import spec
+from glam_jax.data import recording
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
 from glam_jax.inspect import page, report, survey
@@ -138,7 +138,7 @@ def export(kind: str, dataset: str, out: str) -> None:
         raise DataError(f"{given}: {len(folders)} datasets there, expected the folder of one")
     from glam_jax.own_data.lerobot import writer  # needs the extra of LeRobot
 
-    stored = spec.describe(folders[0])
+    stored = recording.describe(folders[0])
     rate = survey.rate_of(stored)
     made = writer.export(folders[0], stored, rate, files.path(out), _VIDEO.value)
     print(json.dumps(made, indent=2))

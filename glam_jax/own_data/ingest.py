@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, with_cameras
+from glam_jax.data.recording import Recording, with_cameras
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
 from glam_jax.own_data import convert, frame_files, key_map, masks, readers

@@ -19,7 +19,7 @@ from glam_jax.models.dinov2 import weights
 from glam_jax.models.dinov2.vit import DinoV2
 from glam_jax.models.modules import ActionDecoder
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import inputs, training
+from glam_jax.stages import training, units
 from glam_jax.stages.decoded_error import measure_of, summary
 
 EVALUATION_BATCH = 128
@@ -78,7 +78,7 @@ def make_loss(
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        terms, _ = apply(params, inputs.chunks(batch, stats), key, method="loss")
+        terms, _ = apply(params, units.chunks(batch, stats), key, method="loss")
         return losses.reduce_terms(terms, model.term_rows, weights, batch["is_target"], share)
 
     return loss
@@ -93,9 +93,9 @@ def make_act(model: mip.MipPolicy):
 
     def act(params, observation, keys):
         del keys  # MIP acts deterministically.
-        seen = inputs.observation(observation, params["stats"])
+        seen = units.observation(observation, params["stats"])
         answer = model.apply(params["params"], seen, method="act")
-        return inputs.robot_action(answer, params["stats"], model.decodes)
+        return units.robot_action(answer, params["stats"], model.decodes)
 
     return act
 
@@ -144,7 +144,7 @@ def clone(
       config: the resolved config of the run.
       store: training episodes. heldout: target episodes kept apart.
       labels: (n, D) what to predict for each transition of `store`, in order.
-      stats: `inputs.label_statistics`, saved inside the checkpoints.
+      stats: `units.label_statistics`, saved inside the checkpoints.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
       See `loop.fit`; where training starts, `weights.with_weights` too.

@@ -19,7 +19,7 @@ from glam_jax.models.glam import Glam
 from glam_jax.models.lapa import Lapa
 from glam_jax.models.world_model import LatentActionModel, Sizes
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import decoded_error, inputs
+from glam_jax.stages import decoded_error, units
 
 # Transitions per call where no gradient is taken.
 LABEL_BATCH = 256
@@ -71,7 +71,7 @@ def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path) -> "W
 @functools.partial(jax.jit, static_argnames=("model", "verb"))
 def _answer(model: LatentActionModel, verb: str, params, stats, batch: dict, *key: jax.Array):
     """What a verb of the model says of the one transition of each row of a batch: (B, ...)."""
-    seen = inputs.windows(batch, stats)
+    seen = units.windows(batch, stats)
     answer = model.apply(params, seen, *key, method=verb)
     chex.assert_tree_shape_prefix(answer, (len(batch["is_target"]), 1))
     return jax.tree.map(lambda x_BxTx: x_BxTx[:, 0], answer)

@@ -5,7 +5,7 @@ import pytest
 
 from glam_jax import schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.demonstrations import partial, simulated
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError

@@ -14,7 +14,7 @@ from glam_jax.evaluation import intervals
 from glam_jax.experiment.workdir import REPLAY, RESULTS, WorkdirError
 from glam_jax.files import write_json
 from glam_jax.study import grid, worker
-from glam_jax.study.reports import published, rates, studies, summary, write
+from glam_jax.study.reports import published, rates, summary, tables, write
 
 ROOT = pathlib.Path(__file__).parents[2]
 METHODS = ("glam_o", "glam", "mip")
@@ -368,7 +368,7 @@ def test_what_is_no_summary_is_refused(tmp_path, text, found):
 
 
 def test_every_study_has_a_report():
-    assert set(studies.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
+    assert set(tables.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
 
 
 def add(found, folder):

@@ -3,7 +3,7 @@
 from etils import epath
 
 from glam_jax import files
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import key_map
 from glam_jax.own_data.convert import Aim

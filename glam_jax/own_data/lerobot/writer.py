@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import parquet, video
 from glam_jax.own_data.lerobot import exported, stats

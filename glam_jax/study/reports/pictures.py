@@ -58,7 +58,7 @@ def joint_commands(cells: Sequence[dict]) -> list[Picture]:
 
 def scaling(task: str, points: dict[str, dict[int, list[dict]]]) -> list[Picture]:
     """Success with intervals and both smoothness scores by curve and number of episodes, beside
-    the paper's where it measured the task; see `studies.curves`."""
+    the paper's where it measured the task; see `tables.curves`."""
     if not points:
         return []
     success, scores = {}, {title: {} for title in SCORES}

@@ -7,7 +7,7 @@ from etils import epath
 
 from glam_jax import files
 from glam_jax.display.markdown import Report
-from glam_jax.study.reports import studies, summary
+from glam_jax.study.reports import summary, tables
 
 METHOD = """`kinova_real` is a simulated stand-in for a real arm.
 
@@ -44,10 +44,10 @@ def report(found: dict) -> Report:
     Raises:
       SummaryError: a study that has no report.
     """
-    make = studies.REPORTS.get(found["study"])
+    make = tables.REPORTS.get(found["study"])
     if make is None:
         raise summary.SummaryError(
-            f"study {found['study']!r} has no report; known: {', '.join(studies.REPORTS)}"
+            f"study {found['study']!r} has no report; known: {', '.join(tables.REPORTS)}"
         )
     made = make(found)
     title = f"{made.title}, {found['scale']} scale"
@@ -89,7 +89,7 @@ def page(paths: Sequence[epath.Path], docs: epath.PathLike) -> epath.Path:
     docs = files.path(docs)
     found = {path: summary.read(path) for path in paths}
     reports = {path: report(one) for path, one in found.items()}
-    order = list(studies.REPORTS)
+    order = list(tables.REPORTS)
     parts, written = [INTRODUCTION], set()
     for path in sorted(paths, key=lambda path: (order.index(found[path]["study"]), path.name)):
         made, start = reports[path], f"results/{path.stem}"
