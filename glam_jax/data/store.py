@@ -1,4 +1,5 @@
-"""The frames of all sources in flat arrays: what batches are drawn from."""
+"""The frames of all sources in flat arrays in memory: what batches are drawn from. On disk they are
+episodes, see `dataset`."""
 
 import itertools
 from collections.abc import Iterable, Sequence

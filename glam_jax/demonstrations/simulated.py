@@ -100,11 +100,13 @@ class Expert:
       demonstrate: seeds (B,) -> B episodes in order, failures included; an episode follows
         from its seed alone.
       batch: most seeds asked for at once.
+      simulator_version: of the episodes.
     """
 
     layout: Layout
     demonstrate: Callable[[np.ndarray], list[Episode]]
     batch: int
+    simulator_version: str
 
 
 def scripted_expert(task: str, source: str, image_size: int) -> Expert:
@@ -112,7 +114,12 @@ def scripted_expert(task: str, source: str, image_size: int) -> Expert:
     from glam_jax.sim import env, experts
 
     world = env.make_env(task, source, image_size)
-    return Expert(world.layout, lambda seeds: experts.demonstrate(world, seeds), experts.batch())
+    return Expert(
+        world.layout,
+        lambda seeds: experts.demonstrate(world, seeds),
+        experts.batch(),
+        env.SIMULATOR_VERSION,
+    )
 
 
 def collect(
@@ -149,6 +156,8 @@ def collect(
     recording = Recording(task, source, expert.layout)
     folder = files.recover(dataset.dataset_path(root, recording))
     held = dataset.count(folder, recording)
+    for split in (split for split in held if held[split]):
+        _check_version(expert, dataset.last(folder, split, recording).simulator_version, folder)
     goal = {"train": max(episodes, held["train"]), "heldout": max(heldout, held["heldout"])}
     if held != goal:
         _extend(expert, recording, root, held, goal)
@@ -183,6 +192,14 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict) 
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")
 
 
+def _check_version(expert: Expert, version: str, folder: epath.Path) -> None:
+    if version != expert.simulator_version:
+        raise DataError(
+            f"{folder}: simulator_version is {version!r}, but this is "
+            f"{expert.simulator_version!r}; remove the folder to record its episodes again"
+        )
+
+
 def _first(recording: Recording, split: str) -> int:
     return FIRST_SEED[split][recording.source]
 
@@ -198,8 +215,6 @@ def _record(
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
-    last = dataset.last(folder, split, recording)
-    version = last.simulator_version if last else None
     seed = _next_seed(folder, recording, split)
     found, attempts, successes = [], 0, 0
     name = f"collecting {recording.task} {title(recording.source)} {split}"
@@ -209,12 +224,8 @@ def _record(
             if part is None:
                 seeds = np.arange(seed, seed + min(expert.batch, goal - successes))
                 part = _demonstrate(expert, recording, unfinished, split, seeds)
-            version = version or part.simulator_version
-            if part.simulator_version not in (None, version):
-                raise DataError(
-                    f"{part.path}: simulator_version is {part.simulator_version!r}, expected "
-                    f"{version!r} as in the episodes before; remove {unfinished} or {folder}"
-                )
+            if part.successes:
+                _check_version(expert, part.simulator_version, unfinished)
             found.append(part)
             seed += part.attempts
             attempts += part.attempts

@@ -32,7 +32,7 @@ class Demonstrator:
         return made
 
     def expert(self, task, source, image_size):
-        return simulated.Expert(LAYOUT, self, batch=4)
+        return simulated.Expert(LAYOUT, self, 4, self.version)
 
 
 def run(root, wanted, heldout=2, demonstrator=None):
@@ -123,11 +123,19 @@ def test_an_expert_that_fails_stops_the_run(tmp_path):
         run(tmp_path / "never", 1, demonstrator=never)
 
 
-def test_two_simulators_are_not_mixed(tmp_path):
+@pytest.mark.parametrize("wanted", [5, 10])
+def test_episodes_of_another_simulator_are_refused(tmp_path, wanted):
     run(tmp_path, 5)
-    with pytest.raises(DataError, match="simulator_version is 'two', expected 'one'"):
-        run(tmp_path, 10, demonstrator=Demonstrator(version="two"))
+    with pytest.raises(DataError, match="simulator_version is 'one', but this is 'two'; remove"):
+        run(tmp_path, wanted, demonstrator=Demonstrator(version="two"))
     assert len(held(tmp_path)) == 5
+
+
+def test_parts_of_another_simulator_are_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 10, demonstrator=Demonstrator(calls=1))
+    with pytest.raises(DataError, match="partial: simulator_version is 'one', but this is 'two'"):
+        run(tmp_path, 10, demonstrator=Demonstrator(version="two"))
 
 
 def test_a_broken_demonstration_is_named(tmp_path):
