@@ -1,1 +1,1 @@
-"""What studies found: `summary` of the runs, `tables` of `lines` of `rates`, `pictures`; `write` them."""
+"""What studies found: `summary` of runs, `tables` of `lines` of `rates`, `pictures`, `write`."""
