@@ -205,7 +205,7 @@ def _pretrain(method: str) -> ConfigDict:
 
 
 def _weights(family: str) -> ConfigDict:
-    """Weights of the terms of stage 1, SPEC sections 2 and 4."""
+    """Weights of the terms of stage 1, docs/equations.md."""
     weights = ConfigDict()
     weights.image = 1.0  # Weight of the reconstruction of images from y.
     # Weight of the next visual feature, predicted with z of the inverse dynamics model.
@@ -264,7 +264,7 @@ def _policy() -> ConfigDict:
 
 
 def _clone(method: str) -> ConfigDict:
-    run = ConfigDict()
+    run = ConfigDict()  # Keys without a comment mean what they do in `_pretrain`.
     run.steps = 6000
     run.batch = 128
     run.accumulate = 1

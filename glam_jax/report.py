@@ -1,4 +1,4 @@
-"""The page of results, docs/results.md, from the summaries of studies in results/.
+"""The page of results, docs/results.md, with figures and CSV, from the summaries in results/.
 
     python -m glam_jax.report --add=runs/studies/main_table_quick
     python -m glam_jax.report

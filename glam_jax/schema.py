@@ -1,7 +1,7 @@
 """The step, the episode and the batch: one vocabulary of arrays for every part.
 
 Simulation, data, models and runtime import nothing of each other; they meet as the
-arrays named here. Data on disk follows the same names (see `episodes`).
+arrays named here. Data on disk follows the same names (see `data.dataset`).
 
 Shape letters used across the project:
 

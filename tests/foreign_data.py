@@ -154,11 +154,11 @@ def config(root, arm, handheld, argument="", **changes):
 
 def provide(config, source="arm", episodes=4):
     """Converts so many training episodes of a source, and the held-out ones; the report."""
-    found = RecordedSource.named(config, source)
-    return found.convert(config.data.root, episodes, config.data.heldout_episodes, progress=False)
+    found = RecordedSource(config, source)
+    return found.convert(config.data.root, episodes, config.data.heldout_episodes)
 
 
 def read(config, source="arm", split="train"):
     """The converted episodes of a source."""
-    recording = RecordedSource.named(config, source).recording
+    recording = RecordedSource(config, source).recording
     return dataset.read(dataset.dataset_path(config.data.root, recording), split, recording)

@@ -231,7 +231,7 @@ def test_paper_differs_from_standard_in_sizes_and_in_the_policys_recipe():
 @pytest.mark.parametrize("scale", ["quick", "standard"])
 def test_every_config_describes_its_models(method, scale):
     made = config.make("lifting", f"method={method},scale={scale}")
-    assert set(made.clone.weights) == set(mip.TERM_ROWS)
+    assert set(made.clone.weights) == set(mip.MipPolicy.term_rows)
     if method != "mip":
         world_model = build(made, LAYOUT)
         assert set(made.pretrain.weights) == set(world_model.term_rows)

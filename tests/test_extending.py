@@ -25,6 +25,7 @@ def example():
     return names["Plain"]
 
 
+@pytest.mark.slow
 def test_the_example_is_trained_and_labels_transitions(example, monkeypatch, tmp_path):
     monkeypatch.setitem(world_model.WORLD_MODELS, "plain", example)
     made = config.make("lifting", "method=lapa_o,scale=quick").copy_and_resolve_references()

@@ -33,7 +33,7 @@ FOUNDATIONS = {"errors", "schema", "files", "config"}
 TORCH = ("layers", "optim", "policy", "training", "weights", "world_model")
 # Library -> the modules, or folders of modules, that may import it.
 DOORS = {
-    "mujoco": {"sim", "benchmark/engines", "benchmark/native"},
+    "mujoco": {"sim", "benchmark/engines"},
     "tensorflow_datasets": {"data/dataset", "own_data/rlds_reader"},
     "tensorflow": {"data/dataset", "own_data/rlds_reader"},
     "rlds": {"own_data/rlds_reader"},

@@ -105,6 +105,7 @@ def test_commands_of_the_pages_exist(page, flags_of):
             assert (ROOT / path).is_file() or "my_" in path, words
 
 
+@pytest.mark.slow
 def test_a_command_of_the_pages_that_takes_seconds_runs():
     (words,) = [w for w in commands(ROOT / "docs" / "scaling.md") if w[2] == "glam_jax.estimate"]
     done = subprocess.run(

@@ -12,7 +12,7 @@ from glam_jax.data import normalize
 from glam_jax.data.store import Store
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.runtime import checkpoint, optim
-from glam_jax.stages import clone, inputs
+from glam_jax.stages import clone, units
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 EPISODE = schema.fake_episode(LAYOUT, 40)
@@ -41,7 +41,7 @@ def save(path: pathlib.Path) -> pathlib.Path:
     batch = schema.fake_batch(schema.chunk_batch_shapes(LAYOUT, 2, CHUNK, LAYOUT.action_dim))
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     stats = normalize.statistics(Store([EPISODE]))
-    stats = inputs.label_statistics(EPISODE.steps["action"], stats)
+    stats = units.label_statistics(EPISODE.steps["action"], stats)
     state = optim.init_state(params, optim.make_optimizer(learning_rate=1e-2, steps=2))
     metadata = {"label_dim": LAYOUT.action_dim}
     with checkpoint.Checkpoints(run.policy, statistics=stats, metadata=metadata) as saved:

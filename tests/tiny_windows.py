@@ -6,22 +6,21 @@ import numpy as np
 
 from glam_jax import schema
 from glam_jax.models import losses
+from glam_jax.models.world_model import Sizes
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
+SIZES = Sizes(4, 8, (4, 4, 4, 4), width=16, posterior_blocks=1, forward_blocks=1)
 # Of every world model.
-SMALL = {
-    "image_size": 16, "latent": 4, "visual": 8, "channels": (4, 4, 4, 4), "width": 16,
-    "posterior_blocks": 1, "forward_blocks": 1,
-}  # fmt: skip
+SMALL = {"layout": LAYOUT, "sizes": SIZES}
 # The same, of the paper's sizes for two arms.
 LARGE = {
-    "image_size": 64, "latent": 16, "visual": 128, "channels": (32, 64, 128, 256), "width": 256,
-    "posterior_blocks": 5, "forward_blocks": 4,
-}  # fmt: skip
+    "layout": schema.Layout(arms=2, image_size=64, has_actions=True),
+    "sizes": Sizes(16, 128, (32, 64, 128, 256), width=256, posterior_blocks=5, forward_blocks=4),
+}
 
 
 def window_batch(rows=4, modality="mask", layout=LAYOUT, time=3):
-    """A batch as of `inputs.windows`, of random numbers."""
+    """A batch as of `units.windows`, of random numbers."""
     batch = schema.fake_batch(schema.window_batch_shapes(layout, rows, time, modality))
     if modality == "mask":
         batch["image"] %= 2

@@ -74,13 +74,12 @@ def train(folder: pathlib.Path) -> None:
     feed = Feed()
     step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED)
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
-        found = checkpoints.restore_latest(jax.eval_shape(make_state))
-        state = found.state if found else make_state()
+        state = checkpoints.restore_latest(jax.eval_shape(make_state)) or make_state()
         print(f"from step {state.step}", flush=True)
         metrics = MetricWriter(folder, int(state.step)) if hosts.is_leader() else None
         loop.fit(
             state, step, feed, steps=STEPS, name="lives", checkpoints=checkpoints,
-            save_every=SAVE_EVERY, writer=metrics, log_every=1, progress=False,
+            save_every=SAVE_EVERY, writer=metrics, log_every=1,
         )  # fmt: skip
         if metrics:
             metrics.close()

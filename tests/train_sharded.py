@@ -18,7 +18,7 @@ from glam_jax.data.store import Store
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.runtime import hosts, loop, optim
 from glam_jax.sim.env import make_env
-from glam_jax.stages import clone, inputs, pretrain, world_model
+from glam_jax.stages import clone, pretrain, units, world_model
 
 STEPS, BATCH, SEED = 20, 16, 5
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -76,7 +76,7 @@ def stage2(made, store, stats):
     run, labels = made.clone, store.transition_actions()[:, :4]
     model = clone.build(made, TARGET, 4)
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = inputs.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows)
     draw = feeds.Draw(run.batch, run.target_share, SEED, False)
     feed = feeds.ChunkFeed(store, draw, labels, made.policy.chunk)
@@ -90,9 +90,7 @@ def train(name, run, loss, feed, params) -> dict[str, np.ndarray]:
     )
     step = loop.make_train_step(loss, feed.assemble, optimizer, 0.9, SEED)
     state, kept = optim.init_state(params, optimizer), Rows()
-    state = loop.fit(
-        state, step, feed, steps=STEPS, name=name, writer=kept, log_every=1, progress=False
-    )
+    state = loop.fit(state, step, feed, steps=STEPS, name=name, writer=kept, log_every=1)
     leaves = jax.tree_util.tree_leaves_with_path({"params": state.params, "ema": state.ema})
     found = {f"{name}{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
     return found | {f"{name}_curves": np.array(kept.rows)}

@@ -81,8 +81,7 @@ def make_step(feed, loss=loss, amend=None):
 def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
     feed, state = StreamingFeed(pause, talk=True), make_state()
     with checkpoint.Checkpoints(workdir / "checkpoints") as checkpoints:
-        found = checkpoints.restore_latest(jax.eval_shape(lambda: state))
-        state = found.state if found else state
+        state = checkpoints.restore_latest(jax.eval_shape(lambda: state)) or state
         with MetricWriter(workdir, int(state.step)) as metrics:
             loop.fit(
                 state,
@@ -94,7 +93,6 @@ def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
                 save_every=10,
                 writer=metrics,
                 log_every=5,
-                progress=False,
             )
 
 

@@ -1,9 +1,7 @@
 """Every method on every task. Use: --config=configs/studies/main_table.py:quick"""
 
+from glam_jax.config import METHODS, TASKS
 from glam_jax.study import grid
-
-TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
-METHODS = ("glam_o", "glam", "lapa_o", "lapa", "clam_o", "clam", "mip")
 
 
 def get_config(argument: str = ""):
@@ -12,7 +10,7 @@ def get_config(argument: str = ""):
     return grid.study(
         "main_table",
         quick=quick,
-        tasks=TASKS[:1] if quick else TASKS,
+        tasks=("lifting",) if quick else tuple(TASKS),
         methods=METHODS,
         seeds=(0,) if quick else (0, 1, 2),
         # `film` is here to be set to 0 where there is no ffmpeg.

@@ -3,9 +3,8 @@
 Use: --config=configs/studies/replay.py:quick
 """
 
+from glam_jax.config import TASKS
 from glam_jax.study import grid
-
-TASKS = ("lifting", "pick_place", "knock_down", "stack_two", "stack_three")
 
 
 def get_config(argument: str = ""):
@@ -14,7 +13,7 @@ def get_config(argument: str = ""):
     return grid.study(
         "replay",
         quick=quick,
-        tasks=TASKS[:1] if quick else TASKS,
+        tasks=("lifting",) if quick else tuple(TASKS),
         methods=("glam_o", "glam"),
         seeds=(0,) if quick else (0, 1, 2),
         overrides={"data": {"root": "runs/data"}, "replay": {"episodes": 20}},

@@ -18,7 +18,7 @@ import tempfile
 import tensorflow_datasets as tfds
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.demonstrations import simulated
 
 

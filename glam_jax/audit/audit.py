@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 from glam_jax import config as configs
 from glam_jax import files
 from glam_jax.audit import page
-from glam_jax.audit import plots as latent_plots
 from glam_jax.audit.breakage import BREAKAGES
 from glam_jax.audit.gates import Evidence, Gate, judge, measure
 from glam_jax.data.store import Store
@@ -18,7 +17,7 @@ from glam_jax.display import plots
 from glam_jax.errors import DataError
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import replay, summary
-from glam_jax.experiment import borrowed, experiment
+from glam_jax.experiment import borrowed
 from glam_jax.experiment.replay import load_decoding, replay_world
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.schema import Episode, title
@@ -123,8 +122,7 @@ def _replay(
     actions = [world_model.decode(z) for z in evidence.z_source[: len(shown)]]
     result = replay(env, actions, [episode.seed for episode in shown], film=1)
     figure = video.comparison_figure(folder / "replay.png", env, shown[0], result)
-    outcomes = experiment.outcomes(result.success)
-    return summary(shown[0].source, env.robot.name, result) | {"outcomes": outcomes}, figure
+    return summary(shown[0].source, env.robot.name, result), figure
 
 
 def _pictures(
@@ -137,7 +135,7 @@ def _pictures(
     """Caption -> PNG of what is shown of the latents and the frames."""
     name, known = title(episodes[0].source), evidence.decoder_range
     groups = {title(heldout[0].source): evidence.z_target, name: evidence.z_source}
-    modality = world_model.model.modality
+    modality = world_model.modality
     store = Store(heldout[:1], episodes[:1], (modality,))
     frames = np.linspace(0, len(episodes[0]) - 1, SAMPLES).round().astype(int)
     images = store.arrays[modality][store.starts[1] + frames]
@@ -145,10 +143,10 @@ def _pictures(
     seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in views])
     return {
         "Latents of held-out episodes on the target's first two principal components": (
-            latent_plots.scatter(folder / "scatter.png", groups, known)
+            page.scatter(folder / "scatter.png", groups, known)
         ),
         "Distance of latents from those that the action decoder was trained on": (
-            latent_plots.distances(folder / "distances.png", groups, known)
+            page.distances(folder / "distances.png", groups, known)
         ),
         f"Frames of {name}: {' and '.join(views)} camera": (
             plots.strip(folder / "frames.png", seen, len(frames))
@@ -165,7 +163,7 @@ def _facts(config, world_model: WorldModel, heldout: int, episodes: int, broken:
     """What stands below the page's title, sentence by sentence."""
     kind = type(world_model.model).__name__
     facts = [
-        f"World model: {kind} on {world_model.model.modality}, method {config.method}, scale "
+        f"World model: {kind} on {world_model.modality}, method {config.method}, scale "
         f"{config.scale}, seed {config.seed}. {heldout} held-out target episodes and {episodes} of "
         "the source, none of them trained on. All sources and robots are simulated."
     ]

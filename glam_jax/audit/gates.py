@@ -107,24 +107,24 @@ def measure(
 
     Raises:
       ValueError: the world model decodes no actions, or there are fewer than two episodes.
-      DataError: episodes that do not go together (`spec.check_together`).
+      DataError: episodes that do not go together (`recording.check_together`).
     """
-    seen = (world_model.model.modality,)
+    seen = (world_model.modality,)
     both = Store(heldout, source, seen)
-    z = _per_episode(world_model.label(both), both)
+    z = both.per_episode(world_model.label(both))
     z_target, z_source = z[: len(heldout)], z[len(heldout) :]
     inputs = world_model.decoder_inputs(Store(train, (), seen))
     known = LatentRange.of(inputs, settings.range_quantile)
     white_source, white_target = ([known.whiten(one) for one in z] for z in (z_source, z_target))
-    energy = energy_test(white_source, white_target, settings.permutations)
+    apart, p_value = energy_test(white_source, white_target, settings.permutations)
     ratios = _forward_ratios(world_model, both)
     return Evidence(
         z_source=z_source,
         z_target=z_target,
         decoder_range=known,
         decoded_error=world_model.decoded_error(Store(heldout, (), seen)),
-        latent_distance=energy.coefficient,
-        p_value=energy.p_value,
+        latent_distance=apart,
+        p_value=p_value,
         classifier_auc=separability(white_source, white_target),
         inside_range=tuple(known.share_inside(np.concatenate(z)) for z in (z_source, z_target)),
         forward_pose=ratios["ee"],
@@ -192,11 +192,6 @@ def _what_pictures_tell(of_target: float) -> str:
     if of_target > 0.9:
         return "tells little: of the target's pictures, too, this world model predicts hardly more"
     return "1 is as good as of the target; a mirrored camera lies above"
-
-
-def _per_episode(rows: np.ndarray, store: Store) -> list[np.ndarray]:
-    """One row per transition of a store -> the rows of each episode."""
-    return np.split(rows, np.cumsum(store.lengths - 1)[:-1])
 
 
 def _forward_ratios(world_model: WorldModel, store: Store) -> dict[str, tuple[float, float]]:

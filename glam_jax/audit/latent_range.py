@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import numpy as np
 
 # Added to the covariance: a dimension that no action uses would make every distance infinite.
@@ -26,17 +27,15 @@ class LatentRange:
         """The range of training inputs (N, Z); `limit` is that quantile of their own distances.
 
         Raises:
-          ValueError: not more rows than dimensions, a row that is not finite, or a quantile
-            outside (0, 1].
+          ValueError: a row that is not finite, or not more rows than dimensions.
         """
         z = np.asarray(z_NxZ, np.float64)
-        if z.ndim != 2 or len(z) <= z.shape[1] or not np.isfinite(z).all():
+        chex.assert_rank(z, 2)
+        if len(z) <= z.shape[1] or not np.isfinite(z).all():
             raise ValueError(
-                f"latent range: found shape {z.shape} with {int((~np.isfinite(z)).sum())} values "
-                "that are not finite; expected more rows than dimensions, all finite"
+                f"latent range: found {len(z)} latents of {z.shape[1]} dimensions; expected more "
+                "latents than dimensions, all of finite numbers"
             )
-        if not 0.0 < quantile <= 1.0:
-            raise ValueError(f"latent range: quantile is {quantile}; expected one in (0, 1]")
         covariance = np.cov(z, rowvar=False).reshape(z.shape[1], z.shape[1])
         factor = np.linalg.cholesky(covariance + RIDGE * np.eye(z.shape[1]))
         unbounded = cls(z.mean(axis=0), factor, np.inf)

@@ -5,7 +5,6 @@ however many transitions each has. So permutations move whole episodes from one 
 cross-validation leaves out whole episodes, and distances are never taken within one.
 """
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,26 +15,12 @@ from scipy.spatial import distance
 PER_EPISODE = 64
 # Of the classifier: ridge penalty on standardised features, and Newton steps at most.
 RIDGE, NEWTON_STEPS = 1.0, 12
-
-
-@dataclasses.dataclass(frozen=True)
-class EnergyTest:
-    """Result of `energy_test`.
-
-    Attributes:
-      coefficient: 0 for equal distributions, 1 for two points; about its expectation however
-        many episodes there are, so a bound on it is a bound on how different the sets are.
-      p_value: of the hypothesis that episodes of both sets are drawn from one distribution. It
-        shrinks with the number of episodes for any real difference, harmless or not.
-    """
-
-    coefficient: float
-    p_value: float
+FOLDS = 5  # of the classifier's cross-validation
 
 
 def energy_test(
     one: Sequence[np.ndarray], other: Sequence[np.ndarray], permutations: int = 999, seed: int = 0
-) -> EnergyTest:
+) -> tuple[float, float]:
     """Energy distance of two sets of episodes, with a permutation test over whole episodes.
 
     With D_ij the mean distance between transitions of the episodes i and j, the energy distance
@@ -50,10 +35,16 @@ def energy_test(
       permutations: random divisions of all episodes into two sets of the given sizes.
       seed: of these.
 
+    Returns:
+      The coefficient: 0 for equal distributions, 1 for two points; about its expectation however
+      many episodes there are, so a bound on it is a bound on how different the sets are. And the
+      p value of the hypothesis that episodes of both sets are drawn from one distribution. It
+      shrinks with the number of episodes for any real difference, harmless or not.
+
     Raises:
-      ValueError: fewer than two episodes in a set, or an empty one.
+      ValueError: fewer than two episodes in a set.
     """
-    _check("energy_test", one, other)
+    _check(one, other)
     between = _episode_distances([*one, *other])
     first = np.zeros((permutations + 1, len(between)))
     first[:, : len(one)] = 1.0
@@ -63,28 +54,25 @@ def energy_test(
     # A permutation that changes nothing differs in the last bits.
     reached = np.sum(energy[1:] >= energy[0] - 1e-12 * cross[0])
     coefficient = energy[0] / max(2.0 * cross[0], np.finfo(float).tiny)
-    return EnergyTest(float(coefficient), float((1 + reached) / (1 + permutations)))
+    return float(coefficient), float((1 + reached) / (1 + permutations))
 
 
-def separability(
-    one: Sequence[np.ndarray], other: Sequence[np.ndarray], folds: int = 5, seed: int = 0
-) -> float:
+def separability(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
     """How well a classifier tells from one latent which set it is of: the area under the ROC.
 
     Logistic regression on 1, z_i and z_i z_j, fitted by Newton's method with a ridge, so that
     Gaussians of any mean and covariance are told apart as well as they can be. Tested on
-    episodes that it was not fitted on; the mean over `folds` divisions. 0.5 is chance.
+    episodes that it was not fitted on; the mean over `FOLDS` divisions, or as many as the smaller
+    set has episodes. 0.5 is chance.
 
     Args:
       one, other: episodes of latents, each (T_i, Z), scaled to about unit variance.
-      folds: divisions, at most the number of episodes of the smaller set.
-      seed: of the division of episodes.
 
     Raises:
       ValueError: as `energy_test`.
     """
-    _check("separability", one, other)
-    folds, rng = min(folds, len(one), len(other)), np.random.default_rng(seed)
+    _check(one, other)
+    folds, rng = min(FOLDS, len(one), len(other)), np.random.default_rng(0)
     fold = np.concatenate([rng.permutation(len(group)) % folds for group in (one, other)])
     episodes = [thin(z) for z in (*one, *other)]
     rows = np.repeat(np.arange(len(episodes)), [len(z) for z in episodes])
@@ -106,13 +94,11 @@ def thin(z_TxZ: np.ndarray) -> np.ndarray:
     return np.asarray(z_TxZ, np.float64)[rows]
 
 
-def _check(name: str, one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> None:
+def _check(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> None:
     if min(len(one), len(other)) < 2:
         raise ValueError(
-            f"{name}: {len(one)} and {len(other)} episodes; expected at least 2 of each source"
+            f"found {len(one)} and {len(other)} episodes; expected at least 2 of each source"
         )
-    if not all(len(z) for z in (*one, *other)):
-        raise ValueError(f"{name}: an episode without transitions; expected at least 1 in each")
 
 
 def _episode_distances(episodes: list[np.ndarray]) -> np.ndarray:

@@ -47,9 +47,9 @@ def main(_):
         print(files.read_text(files.path(_OUT.value) / suite.MARKDOWN))
     if old is None:
         return 0
-    found = comparison.compare(old, new, _TOLERANCE.value)
-    print(found.text())
-    return int(bool(found.worse))
+    text, worse = comparison.compare(old, new, _TOLERANCE.value)
+    print(text)
+    return int(bool(worse))
 
 
 if __name__ == "__main__":

@@ -22,19 +22,6 @@ SCALES = ("standard", "paper")
 
 
 @dataclasses.dataclass(frozen=True)
-class Rival:
-    """What a case is set beside, instead of the fixed computation: the same amount of work.
-
-    Attributes:
-      run: one call.
-      bar: how many times as fast as the rival we mean to be at least; None: no aim.
-    """
-
-    run: Callable[[], Any]
-    bar: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Work:
     """A case ready to run.
 
@@ -44,7 +31,9 @@ class Work:
       dtype: of its matrix products, "float32" or "bfloat16".
       warm_up: calls before the clock starts.
       repeats: most repeats, where a call is long; None: as many as asked for.
-      rival: of a pair, measured by turns.
+      rival: of a pair, one call of the same amount of work, measured by turns; else the fixed
+        computation takes its place.
+      bar: how many times as fast as the rival we mean to be at least; None: no aim.
     """
 
     run: Callable[[], Any]
@@ -52,7 +41,8 @@ class Work:
     dtype: str = "float32"
     warm_up: int = 1
     repeats: int | None = None
-    rival: Rival | None = None
+    rival: Callable[[], Any] | None = None
+    bar: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +60,6 @@ class Case:
     unit: str
     items: int
     make: Callable[[], Work]
-
-    @property
-    def group(self) -> str:
-        """The first part of the name."""
-        return self.name.split("/")[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,57 +86,28 @@ class Sizes:
     limit_s: float = 20.0
 
 
-def numbers(flag: str, texts: Sequence[str]) -> tuple[int, ...]:
-    """Sizes from a command line, in the order given.
-
-    Raises:
-      BenchmarkError: one is no positive whole number; names the flag.
-    """
-    if wrong := [text for text in texts if not text.isdecimal() or not int(text)]:
-        raise BenchmarkError(f"--{flag}: found {wrong[0]!r}, expected positive whole numbers")
-    return tuple(int(text) for text in texts)
-
-
-def asked(quick: bool, scales: Sequence[str], **texts: Sequence[str]) -> Sizes:
+def asked(quick: bool, scales: Sequence[str] = (), **texts: Sequence[str]) -> Sizes:
     """The sizes that a command line asks for; what it does not say are this backend's defaults.
 
     Args:
-      quick: few of all. scales: see `batches`.
-      texts: `batches`, `worlds`, `pixels` and `trials`, each a list of numbers, which may be
-        empty.
+      quick: few of all. scales: of training; none are those that the defaults have.
+      texts: lists of numbers, by the flags `batches`, `worlds`, `pixels` and `trials`.
 
     Raises:
-      BenchmarkError: see `numbers` and `batches`.
+      BenchmarkError: no positive whole number, or an unknown scale; names the flag, or the known
+        scales.
     """
-    sizes = defaults(quick)
-    given = {flag: numbers(flag, text) for flag, text in texts.items()}
-    return dataclasses.replace(
-        sizes,
-        batches=batches(sizes, scales, given["batches"]),
-        worlds=given["worlds"] or sizes.worlds,
-        pixels=given["pixels"] or sizes.pixels,
-        trials=given["trials"] or sizes.trials,
-    )
-
-
-def batches(
-    sizes: Sizes, scales: Sequence[str], asked: tuple[int, ...]
-) -> dict[str, tuple[int, ...]]:
-    """Scale -> batch sizes of training, from a command line.
-
-    Args:
-      sizes: the defaults. scales: those asked for; none are those that `sizes` has.
-      asked: batch sizes; none are the defaults of each scale.
-
-    Raises:
-      BenchmarkError: an unknown scale; names the known ones.
-    """
+    for flag, given in texts.items():
+        if wrong := [text for text in given if not text.isdecimal() or not int(text)]:
+            raise BenchmarkError(f"--{flag}: found {wrong[0]!r}, expected positive whole numbers")
     if unknown := sorted(set(scales) - set(SCALES)):
         raise BenchmarkError(f"unknown scale {unknown[0]}; known: {', '.join(SCALES)}")
-    least = defaults(quick=False).batches  # where `sizes` leaves out what was asked for
+    sizes, given = defaults(quick), {flag: tuple(map(int, t)) for flag, t in texts.items() if t}
+    batches, least = given.pop("batches", ()), defaults(quick=False).batches
     chosen = scales or [scale for scale in SCALES if sizes.batches[scale]]
-    found = {scale: asked or sizes.batches[scale] or least[scale][:1] for scale in chosen}
-    return dict.fromkeys(SCALES, ()) | found
+    # `sizes` may leave out a scale that was asked for.
+    found = {scale: batches or sizes.batches[scale] or least[scale][:1] for scale in chosen}
+    return dataclasses.replace(sizes, batches=dict.fromkeys(SCALES, ()) | found, **given)
 
 
 def defaults(quick: bool) -> Sizes:

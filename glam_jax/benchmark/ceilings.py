@@ -1,6 +1,5 @@
 """What this machine can do at most, and the fixed computation that others are set against."""
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from glam_jax.benchmark import clock
 
 DTYPES = ("float32", "bfloat16")
+REPEATS = 5
 REFERENCE = (
     "float32: two products of 1024 x 1024 with a tanh between, and a 3 x 3 convolution of "
     "32 images of 64 x 64 from 16 to 32 channels"
@@ -20,31 +20,23 @@ REFERENCE = (
 _SIZES = {"cpu": (1024, 256), "accelerator": (8192, 1024)}
 
 
-@dataclasses.dataclass(frozen=True)
-class Ceilings:
-    """The fastest of some repeats each, of the first device.
+def measure() -> dict:
+    """What the default device can do, by the fastest of `REPEATS` each.
 
-    Attributes:
-      flops_per_s: dtype -> operations per second of one large matrix product.
-      bytes_per_s: read and written by copying one large array.
+    Returns:
+      `flops_per_s`, dtype -> operations per second of one large matrix product; `bytes_per_s`,
+      read and written by copying one large array.
     """
-
-    flops_per_s: dict[str, float]
-    bytes_per_s: float
-
-
-def measure(repeats: int = 5) -> Ceilings:
-    """Measures the ceilings of the default device."""
     side, mebibytes = _SIZES["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     flops = {}
     for dtype in DTYPES:
         a = jnp.ones((side, side), dtype)
         product = functools.partial(jax.jit(jnp.matmul), a, a)
-        flops[dtype] = 2.0 * side**3 / clock.repeat(product, repeats=repeats).fastest
-    return Ceilings(flops, _copied(mebibytes, repeats))
+        flops[dtype] = 2.0 * side**3 / min(clock.repeat(product, repeats=REPEATS).seconds)
+    return {"flops_per_s": flops, "bytes_per_s": _copied(mebibytes)}
 
 
-def _copied(mebibytes: int, repeats: int) -> float:
+def _copied(mebibytes: int) -> float:
     """Bytes per second, read and written, of an array that is negated in place: new memory would
     be paid for page by page."""
     x = jnp.ones((mebibytes << 18,), jnp.float32)
@@ -55,7 +47,7 @@ def _copied(mebibytes: int, repeats: int) -> float:
         x = negate(x)
         return x
 
-    return 2.0 * x.nbytes / clock.repeat(run, repeats=repeats, warm_up=2).fastest
+    return 2.0 * x.nbytes / min(clock.repeat(run, repeats=REPEATS, warm_up=2).seconds)
 
 
 @functools.cache

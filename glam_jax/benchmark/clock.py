@@ -1,4 +1,4 @@
-"""Repeated timing: warm-up first, then medians with quartiles, beside a fixed computation."""
+"""Repeated timing: warm-up first, then repeats, beside a fixed computation."""
 
 import dataclasses
 import math
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 # A repeat lasts at least this long, s: what is quicker is called several times in a row, and what
 # the one before left behind, such as threads that still spin, weighs little.
@@ -44,26 +43,6 @@ class Timing:
             2 * second / sum(pair) for second, pair in zip(self.seconds, pairs, strict=True)
         )
 
-    @property
-    def fastest(self) -> float:
-        """The shortest repeat, s: what the machine can do when nothing disturbs it."""
-        return min(self.seconds)
-
-
-def median(values: tuple[float, ...]) -> float:
-    """The middle value, the mean of the middle two if there are two."""
-    return float(np.median(values))
-
-
-def quartiles(values: tuple[float, ...]) -> tuple[float, float]:
-    """First and third quartile, between neighbours by linear interpolation.
-
-    >>> quartiles((4.0, 1.0, 2.0, 3.0, 5.0))
-    (2.0, 4.0)
-    """
-    low, high = np.percentile(values, [25, 75])
-    return float(low), float(high)
-
 
 def repeat(
     run: Callable[[], Any],
@@ -85,12 +64,7 @@ def repeat(
       warm_up: calls before, not counted; 0 where the first call is what is asked for.
       reference: the fixed computation, warmed up and timed in between.
       clock: () -> seconds.
-
-    Raises:
-      ValueError: for fewer than one repeat.
     """
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; expected at least 1")
     calls = _calls(run, warm_up, clock)
     beside, seconds = [], []
     if reference:

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 
 from glam_jax import config as configs
-from glam_jax.benchmark import cost, samples, worlds
+from glam_jax.benchmark import cost, samples, simulation
 from glam_jax.benchmark.case import Case, Sizes, Work
+from glam_jax.data import normalize
 from glam_jax.evaluation import rollout
 from glam_jax.stages import clone
+
+REACH = 0.3  # how far made-up actions go from the postures, rad
 
 
 def cases(sizes: Sizes) -> Iterator[Case]:
@@ -24,7 +27,7 @@ def cases(sizes: Sizes) -> Iterator[Case]:
 
 def _work(task: str, trials: int, horizon: int) -> Work:
     config = configs.make(task, "scale=standard")
-    env, execute = worlds.env_of(task), config.evaluate.execute
+    env, execute = simulation.env_of(task), config.evaluate.execute
     horizon = horizon or env.horizon
     act, params = _policy(config, env)
     # An accelerator runs all worlds at once, in about the time of a few.
@@ -40,17 +43,22 @@ def _work(task: str, trials: int, horizon: int) -> Work:
 
     scan = rollout.compiled(env, act, execute, -(-horizon // execute))
     must = cost.count(scan, params, seeds[:batch].astype(np.uint32))
-    batches = -(-trials // batch)
-    must = cost.Cost(must.flops * batches, must.bytes * batches, must.at_least)
-    return Work(run, must)
+    return Work(run, must.times(-(-trials // batch)))
 
 
 def _policy(config, env):
     """An untrained policy whose actions stay near where the worlds start."""
     latent = config.world_model.latent
-    state = worlds.starts(env, 16)
+    state = simulation.starts(env, 16)
     postures, poses = (np.asarray(jax.vmap(part)(state)) for part in (env.proprio, env.ee_pose))
     model = clone.build(config, env.layout, latent)
     params = samples.params(functools.partial(clone.init_params, model, env.layout, config.seed))
-    stats = samples.around(postures, poses, latent)
+    near = normalize.array_statistics(np.concatenate([postures - REACH, postures + REACH]))
+    moving = {"diff_std": np.full(poses.shape[1], 1e-2, np.float32)}
+    stats = {
+        "ee_pose": normalize.array_statistics(poses) | moving,
+        "proprio": near,
+        "action": near,
+        "label": normalize.array_statistics(np.array([[-1.0] * latent, [1.0] * latent])),
+    }
     return clone.make_act(model), jax.device_put({"params": params, "stats": stats})

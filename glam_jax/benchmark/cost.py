@@ -45,6 +45,10 @@ class Cost:
     bytes: float
     at_least: bool = False
 
+    def times(self, calls: int) -> "Cost":
+        """What so many calls must do."""
+        return Cost(self.flops * calls, self.bytes * calls, self.at_least)
+
 
 def count(function: Callable, *arguments: Any) -> Cost:
     """Counts what `function(*arguments)` must do, without computing it.

@@ -1,31 +1,26 @@
 """What the numbers were measured on."""
 
 import importlib.metadata
-import os
 import platform
 
 import jax
-from etils import epath
 
 from glam_jax import files
-from glam_jax.benchmark.native import usable_cores
+from glam_jax.benchmark.engines import usable_cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "mujoco", "mujoco-mjx", "numpy")
 # What makes two machines the same as far as speed goes.
-SAME = ("processor", "cores", "device", "devices", "huge_pages")
-# Of Linux: "always", "madvise" or "never", the one that holds in brackets.
-HUGE_PAGES = files.path("/sys/kernel/mm/transparent_hugepage/enabled")
+SAME = ("processor", "cores", "device", "devices")
 
 
 def describe() -> dict:
-    """Processor, number of cores that this process may use, devices, huge pages, and versions."""
+    """Processor, number of cores that this process may use, devices, and versions."""
     device = jax.devices()[0]
     return {
         "processor": _processor(),
         "cores": usable_cores(),
         "device": f"{device.device_kind} ({device.platform})",
         "devices": jax.device_count(),
-        "huge_pages": huge_pages(os.environ.get("GLIBC_TUNABLES", ""), _read(HUGE_PAGES)),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
     }
@@ -40,28 +35,8 @@ def differences(one: dict, other: dict) -> list[str]:
     ]
 
 
-def huge_pages(tunables: str, enabled: str) -> bool:
-    """Whether Linux gives glibc's malloc pages of 2 MB instead of 4 KB.
-
-    XLA's CPU backend asks for a program's memory anew in each call, and every page of it costs
-    time. `tunables` are GLIBC_TUNABLES, `enabled` is what `HUGE_PAGES` holds.
-
-    >>> huge_pages("glibc.malloc.hugetlb=1", "always [madvise] never")
-    True
-    """
-    asked = "glibc.malloc.hugetlb=1" in tunables.split(":")
-    return "[always]" in enabled or (asked and "[madvise]" in enabled)
-
-
-def _read(path: epath.Path) -> str:
-    """What a file of the system says, nothing where there is none."""
-    try:
-        return files.read_text(path)
-    except OSError:
-        return ""
-
-
 def _processor() -> str:
-    lines = _read(files.path("/proc/cpuinfo")).splitlines()
+    info = files.path("/proc/cpuinfo")  # of Linux alone
+    lines = files.read_text(info).splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

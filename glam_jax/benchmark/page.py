@@ -26,7 +26,6 @@ def markdown(results: dict) -> str:
     )
     machine = [
         f"{here['processor']}, {here['cores']} cores; {here['devices']} x {here['device']}",
-        f"huge pages {'on' if here['huge_pages'] else 'off'}",
         "Python " + here["python"],
         *(f"{name} {version}" for name, version in here["packages"].items()),
     ]

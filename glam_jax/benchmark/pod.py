@@ -70,9 +70,8 @@ class Work:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """Seconds of a step on n devices, by what they are spent on."""
+    """Seconds of a step, by what they are spent on."""
 
-    devices: int
     compute: float
     exchange: float
     input: float
@@ -135,7 +134,7 @@ def step(
     """A step of so many rows on each of n devices; `rows_per_s` of one device."""
     read = rows * update.row * min(devices, machine.host) / machine.read
     exchange = all_reduce(update.gradients, devices, machine)
-    return Step(devices, rows / rows_per_s, exchange, 0.0 if resident else read)
+    return Step(rows / rows_per_s, exchange, 0.0 if resident else read)
 
 
 def table(update: Work, machine: Machine, rows_per_s: float, resident: bool) -> str:

@@ -1,22 +1,21 @@
 """Results of a benchmark on disk: one JSON file, and how one measurement is written in it."""
 
+import numpy as np
 from etils import epath
 
 from glam_jax import files
 from glam_jax.benchmark.case import BenchmarkError, Case, Work
-from glam_jax.benchmark.ceilings import Ceilings
-from glam_jax.benchmark.clock import Timing, median, quartiles
-from glam_jax.errors import DataError
+from glam_jax.benchmark.clock import Timing
 
 FORMAT = 1
 
 
-def row(case: Case, work: Work, timing: Timing, ceilings: Ceilings) -> dict:
+def row(case: Case, work: Work, timing: Timing, ceilings: dict) -> dict:
     """One measurement.
 
     Args:
       timing: of calls of `work`, beside the fixed computation.
-      ceilings: what shares are of.
+      ceilings: what shares are of, see `ceilings.measure`.
 
     Returns:
       name, unit; `per_second`, units per second; `seconds` of a call and `ratio`, each with
@@ -26,7 +25,7 @@ def row(case: Case, work: Work, timing: Timing, ceilings: Ceilings) -> dict:
       counted, `flops` and `bytes` of a call, `flops_at_least` where the first is a lower bound,
       and the shares of the ceilings that are reached.
     """
-    once = median(timing.seconds)
+    once = float(np.median(timing.seconds))
     found = {
         "name": case.name,
         "unit": case.unit,
@@ -34,31 +33,27 @@ def row(case: Case, work: Work, timing: Timing, ceilings: Ceilings) -> dict:
         "per_second": case.items / once,
         "seconds": _spread(timing.seconds),
         "ratio": _spread(tuple(ratio / case.items for ratio in timing.ratios)),
-        "reference_seconds": median(timing.reference),
+        "reference_seconds": float(np.median(timing.reference)),
     }
     if work.rival:
-        times, bar = tuple(1.0 / ratio for ratio in timing.ratios), work.rival.bar
-        found["beside"] = {"times": _spread(times), "bar": bar}
-        found["beside"] |= {"reached": median(times) >= bar} if bar else {}
+        times = _spread(tuple(1.0 / ratio for ratio in timing.ratios))
+        found["beside"] = {"times": times, "bar": work.bar}
+        found["beside"] |= {"reached": times["median"] >= work.bar} if work.bar else {}
     if work.cost:
-        ceiling = ceilings.flops_per_s[work.dtype]
         found |= {
             "flops": work.cost.flops,
             "flops_at_least": work.cost.at_least,
             "bytes": work.cost.bytes,
             "dtype": work.dtype,
-            "flops_share": work.cost.flops / once / ceiling,
-            "bytes_share": work.cost.bytes / once / ceilings.bytes_per_s,
+            "flops_share": work.cost.flops / once / ceilings["flops_per_s"][work.dtype],
+            "bytes_share": work.cost.bytes / once / ceilings["bytes_per_s"],
         }
     return found
 
 
 def _spread(values: tuple[float, ...]) -> dict:
-    return {
-        "median": median(values),
-        "quartiles": list(quartiles(values)),
-        "repeats": list(values),
-    }
+    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
+    return {"median": median, "quartiles": [low, high], "repeats": list(values)}
 
 
 def failed(case: Case, why: str) -> dict:
@@ -70,14 +65,10 @@ def read(path: epath.PathLike) -> dict:
     """Results that a benchmark wrote.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      BenchmarkError: it is not JSON, not of a benchmark, or of another format.
+      FileNotFoundError: there is no such file. DataError: it is not JSON.
+      BenchmarkError: it is not of a benchmark, or of another format.
     """
-    path = files.path(path)
-    try:
-        found = files.read_json(path)
-    except DataError as error:
-        raise BenchmarkError(f"{error}; expected a benchmark's") from None
+    found = files.read_json(path)
     keys = {"format", "machine", "measurements"}
     if not isinstance(found, dict) or (missing := keys - found.keys()):
         lacks = ", ".join(sorted(missing)) if isinstance(found, dict) else "everything"

@@ -1,4 +1,4 @@
-"""Made-up demonstrations and statistics, for speed alone: the right shapes, nothing to learn."""
+"""Made-up demonstrations, parameters and labels, for speed alone: nothing to learn of them."""
 
 import functools
 import itertools
@@ -24,17 +24,14 @@ def store(image_size: int, frames: int) -> tuple[Store, normalize.Statistics]:
       image_size: side of the pictures, pixels.
       frames: of each of the `EPISODES` episodes of either source.
     """
-    target = _episodes(_layout(image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(_layout(image_size, False), frames, "umi", EPISODES)
-    made = Store(target, auxiliary)
+    made = Store(*_episodes(image_size, frames))
     return made, normalize.statistics(made)
 
 
 def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
     """A store of `episodes`, a tenth of them target ones, that repeat few made-up ones; its images
     are in a file, as those of data that do not fit into memory."""
-    target = _episodes(_layout(image_size, True), frames, "kinova", 0)
-    auxiliary = _episodes(_layout(image_size, False), frames, "umi", EPISODES)
+    target, auxiliary = _episodes(image_size, frames)
 
     def repeated(distinct: list, count: int) -> Iterator[schema.Episode]:
         return itertools.islice(itertools.cycle(distinct), count)
@@ -48,13 +45,15 @@ def many(image_size: int, frames: int, episodes: int, modality: str) -> Store:
     )
 
 
-def _layout(image_size: int, has_actions: bool) -> schema.Layout:
-    return schema.Layout(1, image_size, has_actions, views=schema.simulated_views(1))
-
-
-def _episodes(layout: schema.Layout, frames: int, source: str, first: int) -> list[schema.Episode]:
-    seeds = range(first, first + EPISODES)
-    return [schema.fake_episode(layout, frames, seed, "lifting", source) for seed in seeds]
+def _episodes(image_size: int, frames: int) -> list[list[schema.Episode]]:
+    """Episodes of the target, and of the auxiliary source."""
+    made = []
+    for source, first in (("kinova", 0), ("umi", EPISODES)):
+        views, seeds = schema.simulated_views(1), range(first, 2 * EPISODES)
+        layout = schema.Layout(1, image_size, source == "kinova", views=views)
+        episodes = (schema.fake_episode(layout, frames, i, "lifting", source) for i in seeds)
+        made.append(list(itertools.islice(episodes, EPISODES)))
+    return made
 
 
 def params(init: Callable[[], dict], scale: float = 0.02) -> dict:
@@ -71,21 +70,3 @@ def labels(data: Store, latent: int) -> np.ndarray:
     """Latents (n, Z) of all transitions of a store, made up."""
     rng = np.random.default_rng(SEED)
     return rng.normal(size=(len(data.transition_frames()), latent)).astype(np.float32)
-
-
-def around(postures: np.ndarray, ee_poses: np.ndarray, latent: int, reach: float = 0.3) -> dict:
-    """Statistics of demonstrations that stay near given starts, as of `inputs.label_statistics`.
-
-    Args:
-      postures: (N, S) joints (rad) and openings. ee_poses: (N, E).
-      latent: Z.
-      reach: how far actions go from the postures, rad.
-    """
-    near = np.concatenate([postures - reach, postures + reach])
-    moving = {"diff_std": np.full(ee_poses.shape[1], 1e-2, np.float32)}
-    return {
-        "ee_pose": normalize.array_statistics(ee_poses) | moving,
-        "proprio": normalize.array_statistics(near),
-        "action": normalize.array_statistics(near),
-        "label": normalize.array_statistics(np.array([[-1.0] * latent, [1.0] * latent])),
-    }

@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from glam_jax.benchmark import data, engines, physics, rendering, samples, training, worlds
-from glam_jax.benchmark.case import Case, Rival, Sizes, Unavailable, Work
-from glam_jax.benchmark.native import NativePictures, NativeWorlds
+from glam_jax.benchmark import engines, samples, simulation, training
+from glam_jax.benchmark.case import Case, Sizes, Unavailable, Work
 from glam_jax.data import feeds
 from glam_jax.sim.env import Env, EnvState
-from glam_jax.sim.scenes import SUBSTEPS
 
 # How many times as fast as the rival; see docs/performance.md. (Backend, stage, rival) of training.
 RIVALS = ("torch eager", "torch.compile")
@@ -99,40 +97,40 @@ def _torch(stage: str, batch: int, kind: str) -> Work:
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise Unavailable(f"torch.compile failed: {why[0][:200]}") from error
     bar = TRAINING_BARS.get((jax.default_backend(), stage, kind))
-    return Work(ours, warm_up=2, rival=Rival(run, bar))
+    return Work(ours, warm_up=2, rival=run, bar=bar)
 
 
 def _pictures(sizes: Sizes, rival: str) -> Case:
     task, count = sizes.tasks[0], sizes.worlds[0]
 
     def make() -> Work:
-        env = worlds.env_of(task)
-        qpos = np.asarray(worlds.starts(env, count).data.qpos)
+        env = simulation.env_of(task)
+        qpos = np.asarray(simulation.starts(env, count).data.qpos)
         try:
-            theirs = NativePictures(env, env.layout.image_size, rival == "mujoco.Renderer")
+            theirs = engines.NativePictures(env, env.layout.image_size, rival == "mujoco.Renderer")
         except RuntimeError as error:
             raise Unavailable(
                 f"needs OpenGL: MUJOCO_GL=osmesa and libosmesa6, for instance ({error})"
             ) from error
-        work = rendering.work(task, env.layout.image_size, count)
+        work = simulation.rendered(task, env.layout.image_size, count)
         bar = RENDERING_BAR if rival == "mujoco.Renderer" else None
-        beside = Rival(lambda: theirs.render(qpos, env.layout.views), bar)
-        return Work(work.run, warm_up=2, rival=beside)
+        beside = functools.partial(theirs.render, qpos, env.layout.views)
+        return Work(work.run, warm_up=2, rival=beside, bar=bar)
 
     name = f"side_by_side/render 64 px, {count} worlds/{rival}"
-    return Case(name, "image", count * len(worlds.env_of(task).layout.views), make)
+    return Case(name, "image", count * len(simulation.env_of(task).layout.views), make)
 
 
 def _physics(sizes: Sizes) -> Iterator[Case]:
     task, count = sizes.tasks[0], sizes.worlds[0]
     for rival in _ENGINES:
         make = functools.partial(_simulated, task, count, rival)
-        steps = count * physics.CONTROL_STEPS * SUBSTEPS
-        yield Case(f"side_by_side/physics of one arm, {count} worlds/{rival}", "step", steps, make)
+        name = f"side_by_side/physics of one arm, {count} worlds/{rival}"
+        yield Case(name, "step", count * simulation.STEPS, make)
 
 
 def _native(env: Env, state: EnvState, steps: int) -> Callable[[], np.ndarray]:
-    simulated = NativeWorlds(env, np.asarray(state.data.qpos))
+    simulated = engines.NativeWorlds(env, np.asarray(state.data.qpos))
     return lambda: simulated.run(np.asarray(state.data.ctrl), steps)
 
 
@@ -142,19 +140,17 @@ _ENGINES = {
 
 
 def _simulated(task: str, count: int, engine: str) -> Work:
-    env = worlds.env_of(task)
-    state, steps = worlds.starts(env, count), physics.CONTROL_STEPS * SUBSTEPS
+    env = simulation.env_of(task)
     try:
-        theirs = _ENGINES[engine](env, state, steps)
+        theirs = _ENGINES[engine](env, simulation.starts(env, count), simulation.STEPS)
     except ImportError as error:
         raise Unavailable(f"needs Warp: pip install 'mujoco-mjx[warp]' ({error})") from error
-    return Work(physics.mjx_steps(task, count).run, warm_up=2, rival=Rival(theirs))
+    return Work(simulation.by_mjx(task, count).run, warm_up=2, rival=theirs)
 
 
 def _pipeline(stage: str, batch: int, resident: bool) -> Work:
-    trainer = _ours(stage, batch)
-    batches = data.work(stage, "resident" if resident else "streamed", batch)
-    return Work(batches.run, warm_up=2, rival=Rival(trainer, PIPELINE_BAR))
+    batches = training.fed(stage, "resident" if resident else "streamed", batch)
+    return Work(batches.run, warm_up=2, rival=_ours(stage, batch), bar=PIPELINE_BAR)
 
 
 def _growth(stage: str, batch: int) -> Work:
@@ -169,7 +165,7 @@ def _growth(stage: str, batch: int) -> Work:
         return trainer()
 
     many, few = (functools.partial(train, feed) for feed in feeds)
-    return Work(many, warm_up=2, rival=Rival(few, FLAT_BAR))
+    return Work(many, warm_up=2, rival=few, bar=FLAT_BAR)
 
 
 def _feed(stage: str, config, episodes: int) -> feeds.Feed:

@@ -13,14 +13,11 @@ from glam_jax.benchmark import (
     ceilings,
     clock,
     closed_loop,
-    data,
     machine,
     page,
-    physics,
     record,
-    relabelling,
-    rendering,
     side_by_side,
+    simulation,
     startup,
     training,
 )
@@ -29,10 +26,10 @@ from glam_jax.benchmark.case import BenchmarkError, Case, Sizes, Unavailable
 GROUPS: dict[str, Callable[[Sizes], Iterator[Case]]] = {
     "stage1": functools.partial(training.cases, "pretrain"),
     "stage2": functools.partial(training.cases, "clone"),
-    "data": data.cases,
-    "relabel": relabelling.cases,
-    "render": rendering.cases,
-    "physics": physics.cases,
+    "data": training.batches,
+    "relabel": training.relabellings,
+    "render": simulation.renderings,
+    "physics": simulation.physics,
     "evaluation": closed_loop.cases,
     "startup": startup.cases,
     "side_by_side": side_by_side.cases,
@@ -93,7 +90,7 @@ def run(
         "machine": machine.describe(),
         "about": about,
         "groups": list(groups),
-        "ceilings": {"flops_per_s": limits.flops_per_s, "bytes_per_s": limits.bytes_per_s},
+        "ceilings": limits,
         "reference": ceilings.REFERENCE,
         "measurements": [],
     }
@@ -104,7 +101,7 @@ def run(
     return results
 
 
-def measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> Iterator[dict]:
+def measured(cases: Iterable[Case], sizes: Sizes, limits: dict) -> Iterator[dict]:
     """A row of each case: measured, or why it could not be."""
     with tqdm(cases, desc="measuring", unit="case") as bar:
         for case in bar:
@@ -119,7 +116,7 @@ def measured(cases: Iterable[Case], sizes: Sizes, limits: ceilings.Ceilings) -> 
                 yield record.failed(case, "out of memory")
 
 
-def measure(case: Case, sizes: Sizes, limits: ceilings.Ceilings) -> dict:
+def measure(case: Case, sizes: Sizes, limits: dict) -> dict:
     """One measurement, beside its rival or the fixed computation; see `record.row`."""
     work = case.make()
     timing = clock.repeat(
@@ -127,6 +124,6 @@ def measure(case: Case, sizes: Sizes, limits: ceilings.Ceilings) -> dict:
         repeats=min(sizes.repeats, work.repeats or sizes.repeats),
         limit_s=sizes.limit_s,
         warm_up=work.warm_up,
-        reference=work.rival.run if work.rival else ceilings.reference(),
+        reference=work.rival or ceilings.reference(),
     )
     return record.row(case, work, timing, limits)

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from glam_jax.benchmark.torch_layers import MLP, SmallEncoder, linears, norms
@@ -15,8 +16,8 @@ from glam_jax.models.mip import T_STAR
 from glam_jax.schema import Layout
 
 
-class TwoViewEncoder(nn.Module):
-    """`vision.TwoViewEncoder` with its small encoder: (B, V, 3, H, W) -> (B, out)."""
+class ViewsEncoder(nn.Module):
+    """`vision.ViewsEncoder` of small encoders: V of (B, 3, H, W) -> (B, out)."""
 
     def __init__(
         self, views: int, side: int, channels: Sequence[int], features: int, hidden: int, out: int
@@ -54,43 +55,26 @@ class MipNetwork(nn.Module):
 class MipPolicy(nn.Module):
     """`mip.MipPolicy` that decodes latents and is told its pose."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        label_dim: int,
-        *,
-        chunk: int,
-        channels: Sequence[int],
-        features: int,
-        hidden: int,
-        condition: int,
-        layers: int,
-        width: int,
-        decoder_layers: int,
-        shift_pixels: int,
-        shading: float,
-        colour_jitter: float,
-        pose_noise: float,
-        proprio: str = "ee_pose",
-        encoder: str = "conv",
-        view_size: int = 0,
-        **unused,
-    ):
+    def __init__(self, layout: Layout, label_dim: int, policy: ConfigDict):
         super().__init__()
-        assert (proprio, encoder, view_size) == ("ee_pose", "conv", 0)
-        self.shape = (chunk, label_dim)
+        assert (policy.proprio, policy.encoder, policy.view_size) == ("ee_pose", "conv", 0)
+        self.shape = (policy.chunk, label_dim)
         self.views = len(layout.views)
-        self.pixels, self.jitter, self.pose_noise = shift_pixels, colour_jitter, pose_noise
+        self.pixels, self.jitter = policy.shift_pixels, policy.colour_jitter
+        self.pose_noise = policy.pose_noise
         self.ee_dim, side = layout.ee_dim, layout.image_size
-        self.shading = shading / len(SHADES) ** 0.5
+        self.shading = policy.shading / len(SHADES) ** 0.5
         # Interpolation along one axis, from each grid: (H, cells).
         grids = [jax.image.resize(np.eye(n, dtype=np.float32), (side, n), "cubic") for n in SHADES]
         for n, grid in zip(SHADES, grids, strict=True):
             self.register_buffer(f"grid_{n}", torch.tensor(np.asarray(grid)), persistent=False)
-        self.vision = TwoViewEncoder(self.views, side, channels, features, hidden, condition)
-        self.network = MipNetwork(chunk, label_dim, condition + layout.ee_dim, layers, width)
-        self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList()})
-        self.action_decoder["mlp"].append(MLP(label_dim, decoder_layers, width, layout.action_dim))
+        self.vision = ViewsEncoder(
+            self.views, side, policy.channels, policy.features, policy.hidden, policy.condition
+        )
+        condition, width = policy.condition + layout.ee_dim, policy.width
+        self.network = MipNetwork(policy.chunk, label_dim, condition, policy.layers, width)
+        decoder = MLP(label_dim, policy.decoder_layers, width, layout.action_dim)
+        self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList([decoder])})
 
     def draw(self, rows: int, device: torch.device) -> dict[str, Tensor]:
         """The random numbers of one call of `loss`: corners of the crops, grids of the shading,

@@ -14,9 +14,9 @@ from glam_jax.benchmark.torch_optim import Optimizer
 from glam_jax.benchmark.torch_policy import MipPolicy
 from glam_jax.benchmark.torch_world_model import Glam
 from glam_jax.data import feeds
-from glam_jax.models import mip
 from glam_jax.models.glam import Glam as OurGlam
-from glam_jax.stages import inputs
+from glam_jax.models.mip import MipPolicy as OurMipPolicy
+from glam_jax.stages import units
 
 Tensors = dict[str, Tensor]
 
@@ -128,7 +128,7 @@ class Pretrain(Stage):
     rows_of = OurGlam.term_rows
 
     def make(self, config, data):
-        return Glam(data.layout, **config.world_model)
+        return Glam(data.layout, config.world_model)
 
     def names(self, config):
         return (config.world_model.modality, "ee_pose", "proprio", "action")
@@ -163,10 +163,10 @@ class Pretrain(Stage):
 class Clone(Stage):
     """Stage 2 on observations and the chunks that follow them."""
 
-    rows_of = mip.TERM_ROWS
+    rows_of = OurMipPolicy.term_rows
 
     def make(self, config, data):
-        return MipPolicy(data.layout, config.world_model.latent, **config.policy)
+        return MipPolicy(data.layout, config.world_model.latent, config.policy)
 
     def names(self, config):
         return ("rgb", "ee_pose", "action", "last")
@@ -177,7 +177,7 @@ class Clone(Stage):
         per_frame = np.zeros((len(data.arrays["last"]), labels.shape[1]), np.float32)
         per_frame[data.transition_frames()] = labels
         self.labels = as_tensors(per_frame)
-        return inputs.label_statistics(labels, stats)
+        return units.label_statistics(labels, stats)
 
     def gather(self, frames: Tensor) -> Tensors:
         last = self.data["last"][frames, None]

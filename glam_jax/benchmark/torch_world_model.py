@@ -1,9 +1,8 @@
 """GLAM and GLAM-O in PyTorch, with the losses of `models.glam`, to measure against."""
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
+from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from glam_jax.benchmark.torch_layers import MLP, ConvDecoder, ConvEncoder, ResMLP, linears
@@ -42,38 +41,23 @@ class Residual(nn.Module):
 class Glam(nn.Module):
     """`models.glam.Glam`, asymmetric alignment, actions decoded from the action encoder's z."""
 
-    def __init__(
-        self,
-        layout: Layout,
-        *,
-        modality: str,
-        latent: int,
-        visual: int,
-        channels: Sequence[int],
-        width: int,
-        posterior_blocks: int,
-        forward_blocks: int,
-        proprio_blocks: int,
-        decoder_layers: int,
-        reconstruct_share: float,
-        alignment: str = "asymmetric",
-        action_loss_on: str = "action_encoder",
-    ):
+    def __init__(self, layout: Layout, model: ConfigDict):
         super().__init__()
-        assert (alignment, action_loss_on) == ("asymmetric", "action_encoder")
-        self.is_mask, self.latent = modality == "mask", latent
-        self.rows_per_image = round(1 / reconstruct_share)
+        assert (model.alignment, model.action_loss_on) == ("asymmetric", "action_encoder")
+        latent, visual, width = model.latent, model.visual, model.width
+        self.is_mask, self.latent = model.modality == "mask", latent
+        self.rows_per_image = round(1 / model.reconstruct_share)
         images = len(layout.views) * (1 if self.is_mask else 3)
         side, ee, s, a = layout.image_size, layout.ee_dim, layout.proprio_dim, layout.action_dim
-        self.encoder = ConvEncoder(side, images, channels, visual)
-        self.decoder = ConvDecoder(side, visual, channels, images)
+        self.encoder = ConvEncoder(side, images, model.channels, visual)
+        self.decoder = ConvDecoder(side, visual, model.channels, images)
         state = visual + ee
-        self.forward_model = Residual(state + latent, forward_blocks, width, visual, ee)
-        self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList()})
-        self.action_decoder["mlp"].append(MLP(latent, decoder_layers, width, a))
-        self.idm = Posterior(2 * state, posterior_blocks, width, latent)
-        self.action_encoder = Posterior(s + a, posterior_blocks, width, latent)
-        self.proprio_forward = Residual(s + latent, proprio_blocks, width, s)
+        self.forward_model = Residual(state + latent, model.forward_blocks, width, visual, ee)
+        decoder = MLP(latent, model.decoder_layers, width, a)
+        self.action_decoder = nn.ModuleDict({"mlp": nn.ModuleList([decoder])})
+        self.idm = Posterior(2 * state, model.posterior_blocks, width, latent)
+        self.action_encoder = Posterior(s + a, model.posterior_blocks, width, latent)
+        self.proprio_forward = Residual(s + latent, model.proprio_blocks, width, s)
 
     def draw(self, rows: int, device: torch.device, transitions: int = 1) -> dict[str, Tensor]:
         """The random numbers of one call of `loss`: noise of both posteriors, and the row and the

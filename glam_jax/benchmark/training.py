@@ -1,11 +1,13 @@
-"""Training of both stages: the train step as the stages run it, on batches from resident data."""
+"""Training of both stages as the stages run it, their batches alone, and relabelling."""
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -15,7 +17,7 @@ from glam_jax.benchmark.case import SCALES, Case, Sizes, Work
 from glam_jax.data import feeds
 from glam_jax.data.store import Store
 from glam_jax.runtime import loop, optim
-from glam_jax.stages import clone, inputs, pretrain, world_model
+from glam_jax.stages import clone, pretrain, units, world_model
 from glam_jax.stages import training as stages
 
 # Of a made-up episode: the transitions of all fill one batch of relabelling.
@@ -130,7 +132,7 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
     labels = samples.labels(data, config.world_model.latent)
     run, model = config.clone, clone.build(config, data.layout, labels.shape[1])
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = inputs.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats)
     loss = clone.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
     return loss, functools.partial(clone.init_params, model, data.layout, config.seed)
 
@@ -140,7 +142,7 @@ _PARTS = {"pretrain": _pretrain, "clone": _clone}
 
 def _work(stage: str, config: ConfigDict) -> Work:
     made = trainer(stage, config, made_up=True)
-    # Two calls before the clock starts, for the first one compiles.
+    # Two calls before the clock starts, because the first one compiles.
     return Work(made, made.cost(), _dtype(stage, config), warm_up=2)
 
 
@@ -149,3 +151,59 @@ def _dtype(stage: str, config: ConfigDict) -> str:
     if stage == "clone" and config.policy.encoder == "dinov2":
         return config.policy.dinov2_dtype
     return config[stage].compute
+
+
+# --- Batches alone ----------------------------------------------------------------------
+
+_ROWS = {"pretrain": "windows", "clone": "chunks"}
+
+
+def batches(sizes: Sizes) -> Iterator[Case]:
+    """Batches of the standard scale, of every batch size, drawn on the device from resident data or
+    gathered on the host from streamed ones."""
+    for stage, rows in _ROWS.items():
+        for kind in ("resident", "streamed"):
+            for batch in sizes.batches["standard"] or sizes.batches["paper"]:
+                make = functools.partial(fed, stage, kind, batch)
+                yield Case(f"data/{rows} {kind}/batch {batch}", "row", batch, make)
+
+
+def fed(stage: str, kind: str, batch: int) -> Work:
+    """A batch of a stage, "resident" or "streamed"."""
+    feed = feed_of(stage, config_of("standard", stage, batch), kind == "resident")
+    shapes = jax.eval_shape(feed.assemble, feed.fetch(0), jnp.int32(0))
+    must = cost.Cost(0.0, 2.0 * cost.nbytes(shapes))  # gathered: read and written
+    if kind == "resident":
+        assemble, fetched, step = jax.jit(feed.assemble), feed.fetch(0), jnp.int32(0)
+        return Work(lambda: assemble(fetched, step), must, warm_up=2)
+    steps = itertools.count()
+    return Work(lambda: jax.device_put(feed.fetch(next(steps))), must, warm_up=2)
+
+
+# --- Relabelling ------------------------------------------------------------------------
+
+
+def relabellings(sizes: Sizes) -> Iterator[Case]:
+    """The frozen world model gives every transition of a store its latent, at each scale that has a
+    batch size; its own batch is fixed."""
+    for scale in (scale for scale in SCALES if sizes.batches[scale]):
+        config = config_of(scale, "pretrain", sizes.batches[scale][0])
+        transitions = 2 * samples.EPISODES * (FRAMES - 1)
+        make = functools.partial(_relabelled, config)
+        yield Case(f"relabel/{scale}", "transition", transitions, make)
+
+
+def _relabelled(config: ConfigDict) -> Work:
+    data, stats = samples.store(config.image_size, FRAMES)
+    model, modality = world_model.build(config, data.layout), config.world_model.modality
+    init = functools.partial(pretrain.init_params, model, data.layout, config.seed)
+    params = samples.params(init)
+    frozen = world_model.WorldModel(model, params, stats)
+    batch = next(feeds.transition_batches(data, world_model.LABEL_BATCH, modality))
+
+    def label(params, batch):
+        return model.apply(params, units.windows(batch, stats), method="label")
+
+    calls = -(-len(data.transition_frames()) // world_model.LABEL_BATCH)
+    must = cost.count(label, params, batch).times(calls)
+    return Work(lambda: frozen.label(data), must, warm_up=2)

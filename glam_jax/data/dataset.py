@@ -4,7 +4,7 @@ One dataset holds one task and one source and lies in TFDS's own layout, in Arra
 
     <root>/<task>_<source>_<size>px/1.0.0/
 
-Its features are those of SPEC section 6. Arrays are stored as raw bytes, so that neither
+Its features are those of `schema.Layout`. Arrays are stored as raw bytes, so that neither
 writing nor reading loads TensorFlow. This is the only module that knows TFDS.
 
 A dataset is written beside its final place, see `files.folder_beside`: a killed or failed run
@@ -27,7 +27,7 @@ from etils import epath
 from tensorflow_datasets.core import shuffle
 
 from glam_jax import files
-from glam_jax.data.spec import Recording, check_episode, check_names, with_cameras
+from glam_jax.data.recording import Recording, check_episode, check_names, with_cameras
 from glam_jax.errors import DataError
 from glam_jax.schema import SCHEMA_VERSION, Episode, Layout
 
@@ -44,7 +44,7 @@ def dataset_path(root: epath.PathLike, recording: Recording) -> epath.Path:
 
 
 def features(layout: Layout) -> tfds.features.FeaturesDict:
-    """RLDS features of a source (SPEC section 6); no `action`, `proprio` without actions."""
+    """RLDS features of a source; no `action`, `proprio` without actions."""
     arrays = {
         name: tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
         for name, (shape, dtype) in layout.step_arrays().items()
@@ -229,11 +229,6 @@ def _disk_errno(error: BaseException | None) -> int | None:
     return None
 
 
-def recover(root: epath.PathLike, recording: Recording) -> epath.Path:
-    """Undoes what a killed `write` left, see `files.recover`; returns the folder of the files."""
-    return files.recover(dataset_path(root, recording))
-
-
 # --- Reading ----------------------------------------------------------------------------
 
 
@@ -268,26 +263,17 @@ def stream(
         raise DataError(
             f"{directory}: split {split!r} has {found} episodes, expected at least {wanted}"
         )
-    yield from _decode(directory, split, recording, range(wanted))
-
-
-def _decode(directory: epath.Path, split: str, recording: Recording, indices) -> Iterator[Episode]:
-    for found in _each(directory, split, recording, indices):
-        if isinstance(found, DataError):
-            raise found
-        yield found
+    for episode in each(directory, split, recording, range(wanted)):
+        if isinstance(episode, DataError):
+            raise episode
+        yield episode
 
 
 def each(
-    directory: epath.PathLike, split: str, recording: Recording
+    directory: epath.PathLike, split: str, recording: Recording, indices: Iterable[int]
 ) -> Iterator[Episode | DataError]:
-    """Every episode of a split, or in its place what is wrong with it."""
-    number = count(directory, recording)[split]
-    return _each(files.path(directory), split, recording, range(number))
-
-
-def _each(directory, split, recording, indices) -> Iterator[Episode | DataError]:
-    builder = _open(directory, recording)
+    """The episodes of these numbers, or in the place of each what is wrong with it."""
+    builder = _open(files.path(directory), recording)
     # The arrays of a whole episode are joined from raw bytes at once: several times faster
     # than letting TFDS decode step by step.
     raw = {"steps": tfds.decode.SkipDecoding()}
@@ -323,8 +309,12 @@ def count(directory: epath.PathLike, recording: Recording) -> dict[str, int]:
 
 def last(directory: epath.PathLike, split: str, recording: Recording) -> Episode | None:
     """The last episode of a split, None if there is none; raises as `read`."""
-    number = count(directory, recording)[split]
-    return next(_decode(files.path(directory), split, recording, [number - 1])) if number else None
+    if not (number := count(directory, recording)[split]):
+        return None
+    (episode,) = each(directory, split, recording, [number - 1])
+    if isinstance(episode, DataError):
+        raise episode
+    return episode
 
 
 def _open(directory: epath.Path, recording: Recording):

@@ -14,7 +14,7 @@ batches that an uninterrupted one would, and there is no position to save.
 in `fetched` can be cut into pieces: so several hosts and devices share a batch.
 
 A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
-starts none (SPEC section 1).
+starts none.
 """
 
 import copy
@@ -237,8 +237,7 @@ class ChunkFeed(Feed):
       chunk: K transitions in a row, padded at the episode's end.
 
     Raises:
-      ValueError: if the number of labels is not that of transitions; for a share without
-        episodes.
+      ValueError: for a share without episodes.
     """
 
     def __init__(self, store: Store, draw: Draw, labels: np.ndarray, chunk: int):
@@ -257,10 +256,8 @@ def _window_names(modality: str) -> tuple[str, ...]:
 
 
 def _per_frame(store: Store, labels: np.ndarray) -> np.ndarray:
-    chex.assert_rank(labels, 2)
     frames = store.transition_frames()
-    if len(labels) != len(frames):
-        raise ValueError(f"found {len(labels)} labels, expected {len(frames)}, one per transition")
+    chex.assert_shape(labels, (len(frames), None))
     per_frame = np.zeros((len(store.arrays["last"]), labels.shape[1]), np.float32)
     per_frame[frames] = labels
     return per_frame

@@ -8,13 +8,14 @@ checkpoint: `statistics[key][name]` has the shape of one step of the key, with n
     diff_std        of x_{t+1} - x_t within episodes, at least DIFF_FLOOR (ee_pose, proprio)
 
 `proprio` (s) and `action` (a) are measured on the target source only, `ee_pose` (x^e) on
-all sources (SPEC section 2). Units are those of the key: m, rad, or none.
+all sources. Units are those of the key: m, rad, or none.
 
     >>> stats = array_statistics(np.array([[0.0], [2.0]]))
     >>> float(normalize(np.array([2.0]), stats)[0])
     1.0
 """
 
+import chex
 import numpy as np
 
 from glam_jax.data.store import Store
@@ -38,6 +39,7 @@ def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
       ValueError: if there are no rows, or values are not finite.
     """
     x_ND = np.asarray(x_ND, np.float64)
+    chex.assert_rank(x_ND, 2)
     if not len(x_ND) or not np.isfinite(x_ND).all():
         raise ValueError(
             f"statistics need finite rows, found shape {x_ND.shape} with "

@@ -27,13 +27,11 @@ class FileRows:
         return self.shape[0]
 
     def take(self, index: np.ndarray, axis: int = 0) -> np.ndarray:
-        """The rows of whole numbers of any shape, in that shape; as numpy's, along axis 0.
+        """The rows of whole numbers of any shape, in that shape; as numpy's, along axis 0 alone.
 
         Raises:
           IndexError: for a row that there is not. OSError: the file cannot be read.
         """
-        if axis != 0:
-            raise ValueError(f"axis is {axis}; rows can be taken along axis 0 alone")
         flat = np.ravel(index)
         if flat.size and not 0 <= flat.min() <= flat.max() < len(self):
             raise IndexError(f"rows {flat.min()} to {flat.max()} of an array of {len(self)}")

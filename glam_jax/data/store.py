@@ -1,13 +1,15 @@
-"""The frames of all sources in flat arrays: what batches are drawn from."""
+"""The frames of all sources in flat arrays in memory: what batches are drawn from. On disk they are
+episodes, see `dataset`."""
 
 import itertools
 from collections.abc import Iterable, Sequence
 
+import chex
 import jax
 import numpy as np
 
 from glam_jax.data import spill
-from glam_jax.data.spec import check_together
+from glam_jax.data.recording import check_together
 from glam_jax.schema import EE_DIM, MODALITIES, TARGET_ONLY, Episode, Layout
 
 _STORED_AS = {"rgb": "image", "mask": "mask"}
@@ -46,13 +48,10 @@ class Store:
             and not in memory, in which then one episode is at a time; None: never.
 
         Raises:
-          DataError: for episodes that do not go together, see `spec.check_together`.
-          ValueError: without target episodes, for an unknown modality, or for arrays whose
-            shape is not that of the first episode.
+          DataError: for episodes that do not go together, see `recording.check_together`.
+          ValueError: without target episodes.
           OSError: no room for the file.
         """
-        if unknown := set(modalities) - set(MODALITIES):
-            raise ValueError(f"unknown modalities {sorted(unknown)}, known: {list(MODALITIES)}")
         target = iter(target)
         if (first := next(target, None)) is None:
             raise ValueError("a store needs target episodes, found none")
@@ -78,13 +77,8 @@ class Store:
         expected = self.layout.step_arrays()
 
         def steps(name: str) -> np.ndarray:
-            array, shape = episode.steps[name], (len(episode), *expected[name][0])
-            if array.shape != shape:
-                raise ValueError(
-                    f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
-                    f"found shape {array.shape}, expected {shape}"
-                )
-            return array
+            chex.assert_shape(episode.steps[name], (len(episode), *expected[name][0]))
+            return episode.steps[name]
 
         for name, column in growing.items():
             if name in _STORED_AS:
@@ -121,6 +115,10 @@ class Store:
         """Actions (n, A) of all transitions in order: MIP's labels."""
         return self.arrays["action"][self.transition_frames()]
 
+    def per_episode(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Rows (n, ...) of all transitions, such as labels, as those of each episode."""
+        return np.split(rows, np.cumsum(self.lengths - 1)[:-1])
+
     def nbytes(self, names: Sequence[str]) -> int:
         """Bytes of the named arrays."""
         return sum(self.arrays[name].nbytes for name in names)
@@ -130,10 +128,6 @@ class Store:
         if name not in self._on_device:
             self._on_device[name] = jax.device_put(self.arrays[name])
         return self._on_device[name]
-
-    def free_device(self) -> None:
-        """Forgets the device's copies; they are freed once no feed holds them."""
-        self._on_device.clear()
 
 
 def _layout_of(episode: Episode) -> Layout:

@@ -50,7 +50,7 @@ def source(config: ConfigDict, name: str) -> Source:
     Raises:
       UserError: it is not known; lists the known ones.
     """
-    return _kind(config).named(config, name)
+    return _kind(config)(config, name)
 
 
 def _kind(config: ConfigDict) -> type[Source]:

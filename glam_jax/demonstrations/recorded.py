@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.demonstrations.source import Source
 from glam_jax.errors import DataError
 from glam_jax.own_data import ingest
@@ -20,24 +21,13 @@ class RecordedSource(Source):
 
     simulated = False
 
-    @classmethod
-    def used(cls, config: ConfigDict) -> list["RecordedSource"]:
-        """The sources of a run: the target first, then the others by name."""
-        auxiliary = sorted(name for name, count in config.data.auxiliary.items() if count)
-        return [cls.named(config, name) for name in (config.data.target, *auxiliary)]
+    def __init__(self, config: ConfigDict, name: str):
+        super().__init__(config, name)
+        self.is_target |= name in config.own.joins_target
 
     @classmethod
-    def named(cls, config: ConfigDict, name: str) -> "RecordedSource":
-        """A source that has a key map, used or not.
-
-        Raises:
-          DataError: it has none; names those that have.
-        """
-        if name not in (known := config.own.sources):
-            raise DataError(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
-        data, is_target = config.data, name == config.data.target
-        episodes = data.target_episodes if is_target else data.auxiliary.get(name, 0)
-        return cls(config, name, episodes, is_target or name in config.own.joins_target)
+    def known(cls, config: ConfigDict) -> Collection[str]:
+        return config.own.sources.keys()  # all that have a key map
 
     @functools.cached_property
     def keys(self) -> KeyMap:
@@ -80,22 +70,19 @@ class RecordedSource(Source):
                 f"method {method} needs masks; use method={method.removesuffix('_o')}"
             )
 
-    def provide(self, progress: bool = True) -> dict:
+    def provide(self) -> dict:
         self.check()
         data = self.config.data
-        return self.convert(data.root, self.episodes, data.heldout_episodes, progress)
+        return self.convert(data.root, self.episodes, data.heldout_episodes)
 
-    def convert(
-        self, root, count: int | None, heldout: int | None, progress: bool = True, path: str = ""
-    ) -> dict:
+    def convert(self, root, count: int | None, heldout: int | None, path: str = "") -> dict:
         """Converts so many episodes into a data root; see `ingest.ingest`.
 
         Args:
           path: of the foreign dataset; default: the key map's.
         """
         keys = dataclasses.replace(self.keys, path=path) if path else self.keys
-        task = self.config.task
-        return ingest.ingest(root, task, self.name, keys, self.aim, count, heldout, progress)
+        return ingest.ingest(root, self.config.task, self.name, keys, self.aim, count, heldout)
 
     def make_env(self, robot: str = ""):
         raise DataError(

@@ -8,7 +8,7 @@ a killed run continues where it was, and a larger N adds to what is there.
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from etils import epath
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from glam_jax import files, schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, check_episode
+from glam_jax.data.recording import Recording, check_episode
 from glam_jax.demonstrations import partial
 from glam_jax.demonstrations.source import Source
 from glam_jax.display import contact_sheet
@@ -37,36 +37,22 @@ class SimulatedSource(Source):
     action_kind = "joint_positions"
 
     @classmethod
-    def used(cls, config: ConfigDict) -> list["SimulatedSource"]:
-        """The sources of a run: the target first, then the auxiliary ones by name.
+    def known(cls, config: ConfigDict) -> Collection[str]:
+        return SIMULATED
 
-        Raises:
-          ConfigError: a source that is not known, a target without robot actions, or one that is
-            its own auxiliary source.
-        """
+    @classmethod
+    def used(cls, config: ConfigDict) -> list[Source]:
         target, auxiliary = config.data.target, config.data.auxiliary
-        names = [target, *sorted(name for name, count in auxiliary.items() if count)]
-        for name in (target, *auxiliary):
-            cls.named(config, name)
+        for name in auxiliary:
+            cls(config, name)  # also those without episodes must be known
+        used = super().used(config)
         check_has_actions(target, "data.target")
-        if target in names[1:]:
+        if auxiliary.get(target, 0):
             raise ConfigError(
                 f"data.auxiliary.{target} is {auxiliary[target]}, but {target} is the target; "
                 f"set it to 0, or ask for more in data.target_episodes"
             )
-        return [cls.named(config, name) for name in names]
-
-    @classmethod
-    def named(cls, config: ConfigDict, name: str) -> "SimulatedSource":
-        """A source of the simulation, used or not.
-
-        Raises:
-          ConfigError: it is not known; lists the known ones.
-        """
-        _check_known(name)
-        data, is_target = config.data, name == config.data.target
-        episodes = data.target_episodes if is_target else data.auxiliary.get(name, 0)
-        return cls(config, name, episodes, is_target)
+        return used
 
     @property
     def recording(self) -> Recording:
@@ -76,17 +62,9 @@ class SimulatedSource(Source):
     def control_hz(self) -> float:
         return self.make_env().control_hz
 
-    def provide(self, progress: bool = True) -> dict:
-        config = self.config
-        return collect(
-            config.task,
-            self.name,
-            self.episodes,
-            config.data.heldout_episodes,
-            config.image_size,
-            config.data.root,
-            progress,
-        )
+    def provide(self) -> dict:
+        task, size, data = self.config.task, self.config.image_size, self.config.data
+        return collect(task, self.name, self.episodes, data.heldout_episodes, size, data.root)
 
     def make_env(self, robot: str = ""):
         if robot:
@@ -126,11 +104,13 @@ class Expert:
       demonstrate: seeds (B,) -> B episodes in order, failures included; an episode follows
         from its seed alone.
       batch: most seeds asked for at once.
+      simulator_version: of the episodes.
     """
 
     layout: Layout
     demonstrate: Callable[[np.ndarray], list[Episode]]
     batch: int
+    simulator_version: str
 
 
 def scripted_expert(task: str, source: str, image_size: int) -> Expert:
@@ -138,7 +118,12 @@ def scripted_expert(task: str, source: str, image_size: int) -> Expert:
     from glam_jax.sim import env, experts
 
     world = env.make_env(task, source, image_size)
-    return Expert(world.layout, lambda seeds: experts.demonstrate(world, seeds), experts.batch())
+    return Expert(
+        world.layout,
+        lambda seeds: experts.demonstrate(world, seeds),
+        experts.batch(),
+        env.SIMULATOR_VERSION,
+    )
 
 
 def collect(
@@ -148,7 +133,6 @@ def collect(
     heldout: int,
     image_size: int,
     root: epath.PathLike,
-    progress: bool = True,
     make_expert: Callable[[str, str, int], Expert] = scripted_expert,
 ) -> dict:
     """Makes sure that a dataset holds enough episodes, recording those that are missing.
@@ -157,7 +141,6 @@ def collect(
       task, source, image_size: what to record.
       episodes, heldout: successful episodes of the splits "train" and "heldout".
       root: the data root.
-      progress: show a bar with rate and time left.
       make_expert: (task, source, image_size) -> `Expert`.
 
     Returns:
@@ -175,11 +158,13 @@ def collect(
     _check_known(source)
     expert = make_expert(task, source, image_size)
     recording = Recording(task, source, expert.layout)
-    folder = dataset.recover(root, recording)
+    folder = files.recover(dataset.dataset_path(root, recording))
     held = dataset.count(folder, recording)
+    for split in (split for split in held if held[split]):
+        _check_version(expert, dataset.last(folder, split, recording).simulator_version, folder)
     goal = {"train": max(episodes, held["train"]), "heldout": max(heldout, held["heldout"])}
     if held != goal:
-        _extend(expert, recording, root, held, goal, progress)
+        _extend(expert, recording, root, held, goal)
     return {
         "source": title(source),
         "dataset": str(folder),
@@ -194,14 +179,14 @@ def collect(
     }
 
 
-def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, progress: bool):
+def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict) -> None:
     """Records what the splits lack and writes the dataset anew, with what it held in front."""
     folder = dataset.dataset_path(root, recording)
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
     everything = {}
     for split in (s for s in goal if goal[s]):
         kept = dataset.stream(folder, split, recording) if held[split] else ()
-        added = _record(expert, recording, folder, split, goal[split] - held[split], progress)
+        added = _record(expert, recording, folder, split, goal[split] - held[split])
         new = itertools.chain.from_iterable(part.episodes() for part in added)
         everything[split] = itertools.islice(itertools.chain(kept, new), goal[split])
     dataset.write(root, recording, everything)
@@ -209,6 +194,14 @@ def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict, 
     split = next(iter(everything))
     shown = dataset.read(folder, split, recording, min(goal[split], 3))
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")
+
+
+def _check_version(expert: Expert, version: str, folder: epath.Path) -> None:
+    if version != expert.simulator_version:
+        raise DataError(
+            f"{folder}: simulator_version is {version!r}, but this is "
+            f"{expert.simulator_version!r}; remove the folder to record its episodes again"
+        )
 
 
 def _first(recording: Recording, split: str) -> int:
@@ -222,27 +215,21 @@ def _next_seed(folder: epath.Path, recording: Recording, split: str) -> int:
 
 
 def _record(
-    expert: Expert, recording: Recording, folder: epath.Path, split: str, goal: int, progress: bool
+    expert: Expert, recording: Recording, folder: epath.Path, split: str, goal: int
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
-    last = dataset.last(folder, split, recording)
-    version = last.simulator_version if last else None
     seed = _next_seed(folder, recording, split)
     found, attempts, successes = [], 0, 0
     name = f"collecting {recording.task} {title(recording.source)} {split}"
-    with tqdm(total=goal, desc=name, unit="episode", disable=not progress) as bar:
+    with tqdm(total=goal, desc=name, unit="episode") as bar:
         while successes < goal:
             part = partial.find(unfinished, split, seed)
             if part is None:
                 seeds = np.arange(seed, seed + min(expert.batch, goal - successes))
                 part = _demonstrate(expert, recording, unfinished, split, seeds)
-            version = version or part.simulator_version
-            if part.simulator_version not in (None, version):
-                raise DataError(
-                    f"{part.path}: simulator_version is {part.simulator_version!r}, expected "
-                    f"{version!r} as in the episodes before; remove {unfinished} or {folder}"
-                )
+            if part.successes:
+                _check_version(expert, part.simulator_version, unfinished)
             found.append(part)
             seed += part.attempts
             attempts += part.attempts

@@ -1,14 +1,14 @@
 """A source of demonstrations: one interface for what is simulated and what was recorded."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import ClassVar
 
 from ml_collections import ConfigDict
 
 from glam_jax import schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import ConfigError
 from glam_jax.schema import Episode, Layout
 
@@ -27,8 +27,32 @@ class Source(abc.ABC):
     # What runs used whose config had no `data.views` yet; () for all that the data have.
     earlier_views: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, config: ConfigDict, name: str, episodes: int, is_target: bool):
-        self.config, self.name, self.episodes, self.is_target = config, name, episodes, is_target
+    def __init__(self, config: ConfigDict, name: str):
+        """A source that the config knows, whether the run uses it or not.
+
+        Raises:
+          ConfigError: it is not known; lists the known ones.
+        """
+        if name not in (known := self.known(config)):
+            raise ConfigError(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
+        self.config, self.name, data = config, name, config.data
+        self.is_target = name == data.target
+        self.episodes = data.target_episodes if self.is_target else data.auxiliary.get(name, 0)
+
+    @classmethod
+    @abc.abstractmethod
+    def known(cls, config: ConfigDict) -> Collection[str]:
+        """The names that sources of a config may have."""
+
+    @classmethod
+    def used(cls, config: ConfigDict) -> list["Source"]:
+        """The sources of a run: the target first, then the others by name.
+
+        Raises:
+          ConfigError: a source that is not known, or that cannot be what the config makes it.
+        """
+        auxiliary = sorted(name for name, count in config.data.auxiliary.items() if count)
+        return [cls(config, name) for name in (config.data.target, *auxiliary)]
 
     @property
     def title(self) -> str:
@@ -79,7 +103,7 @@ class Source(abc.ABC):
         """Raises DataError where the run's method cannot learn from the source."""
 
     @abc.abstractmethod
-    def provide(self, progress: bool = True) -> dict:
+    def provide(self) -> dict:
         """Makes sure that its dataset holds the training and held-out episodes that the run uses.
 
         Returns a report to print. Raises UserError where they cannot be had.

@@ -4,6 +4,7 @@ import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 
+import chex
 import numpy as np
 from etils import epath
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,7 +46,6 @@ def grouped_bars(
     series: Mapping[str, Sequence[Bar | None]],
     marks: Mapping[str, Sequence[float | None]],
     mark_label: str,
-    axis: str = "success",
 ) -> epath.Path:
     """Writes a PNG of rates in groups of bars with intervals.
 
@@ -55,16 +55,7 @@ def grouped_bars(
       series: label -> a `Bar` for each group, None where there is none.
       marks: label of a series -> another's value for each group, drawn as a diamond on its bar.
       mark_label: what the diamonds are.
-      axis: what the rates are of.
-
-    Raises:
-      ValueError: no groups or series, or one of another length than the groups.
     """
-    if not groups or not series:
-        raise ValueError(f"{path}: {len(groups)} groups of {len(series)} bars; nothing to draw")
-    for label, values in [*series.items(), *marks.items()]:
-        if len(values) != len(groups):
-            raise ValueError(f"{path}: {label} has {len(values)} values for {len(groups)} groups")
     figure = Figure(
         figsize=(max(5.0, 0.35 * len(groups) * (len(series) + 1) + 2), 3.4),
         dpi=120,
@@ -92,53 +83,12 @@ def grouped_bars(
     # Long names in lines, or neighbours' would overlap.
     panel.set_xticks(np.arange(len(groups)), [textwrap.fill(name, 24) for name in groups])
     panel.set_xlim(-0.5, len(groups) - 0.5)  # also where the last group has no bars
-    _rates(panel, axis)
+    _rates(panel, "success")
     labels = [*series, mark_label] if marked else list(series)
     # As many beside each other as fit: an entry takes its key and its letters, in inches.
     entry = 0.45 + 0.05 * max(len(label) for label in labels)
     columns = min(len(labels), 5, max(1, int(figure.get_figwidth() / entry)))
     figure.legend(loc="outside upper center", ncols=columns, fontsize=7)
-    return save_figure(path, figure)
-
-
-def named_bars(
-    path: epath.PathLike, groups: Mapping[str, Mapping[str, Bar]], axis: str = "success"
-) -> epath.Path:
-    """Writes a PNG of rates as horizontal bars with intervals, each named, a colour a group.
-
-    Where groups have other bars each, for which `grouped_bars` would leave gaps.
-
-    Args:
-      path: where to write.
-      groups: name of the group -> name of the bar -> `Bar`.
-      axis: what the rates are of.
-
-    Raises:
-      ValueError: a group without bars, or no group.
-    """
-    if not groups or not all(groups.values()):
-        raise ValueError(f"{path}: a group without bars, or none; nothing to draw")
-    height = 0.24 * sum(map(len, groups.values())) + 0.3 * len(groups) + 0.5
-    figure = Figure(figsize=(7.0, height), dpi=120, layout="constrained")
-    panels = figure.subplots(
-        len(groups),
-        sharex=True,
-        squeeze=False,
-        height_ratios=[len(b) + 0.6 for b in groups.values()],
-    )[:, 0]
-    for index, (panel, (group, bars)) in enumerate(zip(panels, groups.items(), strict=True)):
-        y = np.arange(len(bars))
-        panel.barh(y, [b[0] for b in bars.values()], 0.75, color=COLOURS[index % len(COLOURS)])
-        _whiskers(panel, y, list(bars.values()), lying=True)
-        panel.set_yticks(y, list(bars))
-        panel.set_ylim(len(bars) - 0.4, -0.6)  # the first at the top
-        panel.set_xlim(0.0, 1.03)
-        panel.set_xticks(FIFTHS, [f"{share:.0%}" for share in FIFTHS])
-        panel.set_title(group, fontsize=8, loc="left")
-        panel.tick_params(labelsize=8)
-        panel.grid(axis="x", alpha=0.3)
-        panel.set_axisbelow(True)
-    panels[-1].set_xlabel(axis, fontsize=8)
     return save_figure(path, figure)
 
 
@@ -156,24 +106,18 @@ def curves(
         all panels, and entries of the legend only once.
       x_axis: what x is.
       rates: titles of the panels that show rates, from 0 to 1.
-
-    Raises:
-      ValueError: no panels, or a curve whose arrays differ in length.
     """
-    if not panels:
-        raise ValueError(f"{path}: no panels to draw")
     figure = Figure(figsize=(max(6.5, 4.2 * len(panels)), 3.9), dpi=120, layout="constrained")
-    labels = list(dict.fromkeys(label for shown in panels.values() for label in shown))
     owners = {
         label: curve.like or label for shown in panels.values() for label, curve in shown.items()
     }
-    order = list(dict.fromkeys(owners[label] for label in labels))
+    order = list(dict.fromkeys(owners.values()))
     handles = {}
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (title, shown) in zip(axes, panels.items(), strict=True):
         for label, curve in shown.items():
             colour = COLOURS[order.index(owners[label]) % len(COLOURS)]
-            handles.setdefault(label, _curve(path, panel, label, curve, colour))
+            handles.setdefault(label, _curve(panel, curve, colour))
         panel.set_xticks(sorted({x for curve in shown.values() for x in curve.x}))
         panel.set_xlabel(x_axis, fontsize=8)
         if title in rates:
@@ -196,17 +140,12 @@ def joint_trajectories(
       hz: commands a second.
       series: label -> commands (T, 8 arms), joint targets in rad and the gripper's from 0 to 1.
       reference: label of the one that the others are held against, drawn dashed and grey.
-
-    Raises:
-      ValueError: no series, or one that is not of whole arms like the others.
     """
     arrays = {label: np.asarray(values, float) for label, values in series.items()}
     arrays = {label: values for label, values in arrays.items() if len(values)}
-    widths = {values.shape[1:] for values in arrays.values()}
-    if len(widths) != 1 or len(width := widths.pop()) != 1 or width[0] % schema.ACTION_DIM:
-        found = {label: values.shape for label, values in arrays.items()}
-        raise ValueError(f"{path}: found commands {found}; expected (T, 8 an arm) of each")
-    arms = width[0] // schema.ACTION_DIM
+    chex.assert_rank(list(arrays.values()), 2)
+    chex.assert_equal_shape(list(arrays.values()), dims=1)
+    arms = next(iter(arrays.values())).shape[1] // schema.ACTION_DIM
     names = [f"J{k}, rad" for k in range(1, schema.ACTION_DIM)] + ["gripper, 1 is open"]
     if arms > 1:
         names = [f"arm {arm + 1}: {name}" for arm in range(arms) for name in names]
@@ -229,10 +168,7 @@ def joint_trajectories(
     return save_figure(path, figure)
 
 
-def _curve(path, panel, label: str, curve: Curve, colour: str):
-    arrays = [curve.x, curve.y, *(b for b in (curve.low, curve.high) if b is not None)]
-    if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"{path}: {label} has arrays of {[len(a) for a in arrays]} values")
+def _curve(panel, curve: Curve, colour: str):
     style = {"linestyle": "--", "marker": "D", "markerfacecolor": "white"}
     style = style if curve.reference else {"linestyle": "-", "marker": "o"}
     (line,) = panel.plot(curve.x, curve.y, color=colour, markersize=4, linewidth=1.4, **style)
@@ -241,17 +177,13 @@ def _curve(path, panel, label: str, curve: Curve, colour: str):
     return line
 
 
-def _whiskers(panel, at: Sequence[float], bars: Sequence[Bar], lying: bool = False) -> None:
-    """Intervals of bars that stand, or lie, at places on the other axis."""
+def _whiskers(panel, x: Sequence[float], bars: Sequence[Bar]) -> None:
+    """Intervals of bars."""
     if bars:
         value, low, high = np.asarray(bars).T
         lengths = np.maximum([value - low, high - value], 0.0)
-        place = (
-            {"x": value, "y": at, "xerr": lengths}
-            if lying
-            else {"x": at, "y": value, "yerr": lengths}
-        )
-        panel.errorbar(**place, fmt="none", ecolor="black", elinewidth=0.9, capsize=2)
+        style = {"fmt": "none", "ecolor": "black", "elinewidth": 0.9, "capsize": 2}
+        panel.errorbar(x, value, lengths, **style)
 
 
 def _rates(panel, axis: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from etils import epath
 from matplotlib.figure import Figure
+from scipy import ndimage
 
 from glam_jax.display import charts
 from glam_jax.schema import Episode, title
@@ -45,9 +46,8 @@ def strip(episode: Episode, view: str, frames: np.ndarray) -> np.ndarray:
     images = _enlarge(episode.steps[f"image_{view}"][frames])
     mask = _enlarge(episode.steps[f"mask_{view}"][frames])[..., 0] > 0
     # A pixel of the mask lies inside if its four neighbours are in the mask too.
-    padded = np.pad(mask, ((0, 0), (1, 1), (1, 1)))
-    inside = padded[:, 2:, 1:-1] & padded[:, :-2, 1:-1] & padded[:, 1:-1, 2:] & padded[:, 1:-1, :-2]
-    images[mask & ~inside] = _OUTLINE
+    four = ndimage.generate_binary_structure(2, 1)[None]
+    images[mask & ~ndimage.binary_erosion(mask, four)] = _OUTLINE
     return np.concatenate(list(images), axis=1)
 
 

@@ -11,7 +11,7 @@ from etils import epath
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A titled table of text."""
+    """A table of text; without a title, none is shown."""
 
     title: str
     columns: Sequence[str]
@@ -20,7 +20,7 @@ class Table:
     def markdown(self) -> str:
         lines = [self.columns, ["---"] * len(self.columns), *self.rows]
         body = "\n".join("| " + " | ".join(map(_escaped, line)) + " |" for line in lines)
-        return f"**{self.title}**\n\n{body}"
+        return f"**{self.title}**\n\n{body}" if self.title else body
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,21 +38,21 @@ class Report:
 
     Attributes:
       title, notes: heading, and paragraphs below it.
-      tables, pictures: in order.
+      table: its numbers, rounded.
+      pictures: in order.
       rows: the same numbers unrounded, one dict a row, for CSV.
     """
 
     title: str
     notes: Sequence[str]
-    tables: Sequence[Table]
+    table: Table
     pictures: Sequence[Picture]
     rows: Sequence[dict]
 
     def markdown(self, picture_path: Callable[[str], str], level: int = 1) -> str:
         """The report as Markdown, with pictures at `picture_path(name)`."""
         pictures = [f"![{p.caption}]({picture_path(p.name)})" for p in self.pictures]
-        parts = [f"{'#' * level} {self.title}", *self.notes]
-        parts += [table.markdown() for table in self.tables] + pictures
+        parts = [f"{'#' * level} {self.title}", *self.notes, self.table.markdown(), *pictures]
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:

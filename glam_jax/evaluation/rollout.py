@@ -5,11 +5,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from glam_jax import schema
+from glam_jax.evaluation import intervals
 from glam_jax.runtime import sharding
 from glam_jax.sim.env import Env, Sight, simulation_options
 
@@ -50,11 +52,18 @@ class Rollout:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    @property
-    def diverged(self) -> np.ndarray:
-        """(N,) bool: the simulation or the policy left the finite numbers."""
-        states = np.isfinite(self.ee_position).all(axis=(1, 2))
-        return ~(states & np.isfinite(self.actions).all(axis=(1, 2)))
+    def rate(self) -> dict:
+        """For reports: `successes`, `trials`, the ends of their 95% interval, and `outcomes`."""
+        successes, trials = int(self.success.sum()), len(self)
+        low, high = intervals.wilson(successes, trials)
+        return {
+            "successes": successes,
+            "trials": trials,
+            "wilson_low": low,
+            "wilson_high": high,
+            # Success of each start in order, 1 or 0: what a comparison on the same starts needs.
+            "outcomes": "".join("01"[int(one)] for one in self.success),
+        }
 
     def trajectories(self) -> list[np.ndarray]:
         """End-effector positions (T_i, 3 * arms) of each world up to its success."""
@@ -97,8 +106,8 @@ def rollout(
       progress: called with the number of worlds just finished, such as `tqdm.update`.
 
     Raises:
-      ValueError: for no or negative seeds, a chunk shorter than `execute` or of another
-        shape than (B, K, A), or sizes that are not positive.
+      ValueError: for no or negative seeds, or sizes that are not positive.
+      AssertionError: a chunk shorter than `execute` or of another shape than (B, K, A).
     """
     horizon = env.horizon if horizon is None else horizon
     for name, value in (("execute", execute), ("horizon", horizon)):
@@ -166,7 +175,7 @@ def run_batches(
     horizon: int,
     batch: int | None,
     film: int,
-    progress: Callable[[int], Any] | None,
+    progress: Callable[[int], Any] | None = None,
 ) -> Rollout:
     """Runs N worlds in batches of one size, a share on each host, and joins what they recorded.
 
@@ -206,7 +215,17 @@ def run_batches(
     record = {name: value[:total] for name, value in sharding.of_all_hosts(record).items()}
     if film:  # an array of no worlds cannot be sent
         sight = jax.tree.map(lambda value: value[:film], sharding.of_all_hosts(sight))
-    return _summary(arrays[0], record | {"sight": sight})
+    reached = record["success"].astype(bool)
+    success = reached.any(axis=1)
+    return Rollout(
+        seeds=arrays[0],
+        success=success,
+        steps=np.where(success, reached.argmax(axis=1) + 1, reached.shape[1]),
+        ee_position=record["ee_position"],
+        actions=record["action"],
+        clipped=record["clipped"].mean(axis=(1, 2)),
+        sight=sight,
+    )
 
 
 def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
@@ -215,21 +234,6 @@ def _kept(record: dict, count: int, horizon: int, film: int) -> dict:
     part = {name: np.asarray(value)[:count, :horizon] for name, value in record.items()}
     seen = min(film, count)
     return part | {"sight": jax.tree.map(lambda value: np.asarray(value[:seen, :horizon]), sight)}
-
-
-def _summary(seeds: np.ndarray, record: dict) -> Rollout:
-    reached = record["success"].astype(bool)
-    success = reached.any(axis=1)
-    steps = np.where(success, reached.argmax(axis=1) + 1, reached.shape[1])
-    return Rollout(
-        seeds=seeds,
-        success=success,
-        steps=steps,
-        ee_position=record["ee_position"],
-        actions=record["action"],
-        clipped=record["clipped"].mean(axis=(1, 2)),
-        sight=record["sight"],
-    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -245,7 +249,8 @@ def compiled(env: Env, policy: Policy, execute: int, decisions: int) -> Callable
         def decide(state: Any, decision: jax.Array) -> tuple[Any, dict]:
             observation = jax.vmap(functools.partial(observe, env))(state)
             chunk = policy(params, observation, fold(policy_keys, decision))
-            _check_chunk(chunk.shape, (len(seeds_B), execute, env.action_dim))
+            chex.assert_shape(chunk, (len(seeds_B), None, env.action_dim))
+            chex.assert_axis_dimension_gteq(chunk, 1, execute)
             actions = chunk[:, :execute].astype(jnp.float32)
             # Counted alone: the actuators stop there. Asked by comparing, XLA rounds physics anew.
             inside = jnp.clip(actions, low_A, high_A)
@@ -262,12 +267,3 @@ def _join_decisions(record: jax.Array) -> jax.Array:
     """(decisions, B, execute, ...) -> (B, decisions * execute, ...)."""
     record = jnp.moveaxis(record, 0, 1)
     return record.reshape(record.shape[0], -1, *record.shape[3:])
-
-
-def _check_chunk(found: tuple[int, ...], least: tuple[int, int, int]) -> None:
-    worlds, execute, actions = least
-    if len(found) != 3 or (found[0], found[2]) != (worlds, actions) or found[1] < execute:
-        raise ValueError(
-            f"policy: returned actions of shape {found}; expected (B, K, A) = "
-            f"({worlds}, at least execute = {execute}, {actions})"
-        )

@@ -1,7 +1,8 @@
-"""Smoothness of a motion, from the speed of its end effector (SPEC section 5)."""
+"""Smoothness of a motion, from the speed of its end effector, docs/equations.md."""
 
 from collections.abc import Iterable
 
+import chex
 import numpy as np
 
 # Below this peak speed (m/s) nothing moved: what is left is the jitter of contact forces.
@@ -19,19 +20,14 @@ def speed(positions_Tx3: np.ndarray, rate: float) -> np.ndarray:
     Args:
       positions_Tx3: end-effector positions (T, 3) in m, one each control step.
       rate: control rate in Hz.
-
-    Raises:
-      ValueError: if positions are not (T, 3) or the rate is not positive.
     """
     positions = np.asarray(positions_Tx3, np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 3:
-        raise ValueError(f"speed: positions have shape {positions.shape}; expected (T, 3)")
-    _check_rate(rate)
+    chex.assert_shape(positions, (None, 3))
     return np.linalg.norm(np.diff(positions, axis=0), axis=1) * rate
 
 
 def jerk_score(speed_n: np.ndarray, rate: float) -> float:
-    """Jerk score of a speed profile; less negative is smoother (SPEC section 5).
+    """Jerk score of a speed profile; less negative is smoother.
 
       -ln( T^5 / v_peak^2 * integral of (d2v/dt2)^2 dt )
 
@@ -51,11 +47,8 @@ def jerk_score(speed_n: np.ndarray, rate: float) -> float:
       The score; nan where it has no meaning: fewer than 4 speeds, a peak below 1 mm/s (the
       arm did not move) or a non-finite speed (the simulation diverged). Exactly constant
       acceleration has no jerk and scores inf.
-
-    Raises:
-      ValueError: if the speed is not one-dimensional or the rate is not positive.
     """
-    v = _checked(speed_n, rate)
+    v = np.asarray(speed_n, np.float64)
     if not _meaningful(v):
         return float("nan")
     inner = np.diff(v, 2) * rate**2
@@ -68,7 +61,7 @@ def jerk_score(speed_n: np.ndarray, rate: float) -> float:
 
 
 def fft_score(speed_n: np.ndarray, rate: float) -> float:
-    """Mean frequency of a speed profile weighted by amplitude; lower is smoother (SPEC section 5).
+    """Mean frequency of a speed profile weighted by amplitude; lower is smoother.
 
       2 / (n f_s) * sum_i M_i f_i
 
@@ -82,11 +75,8 @@ def fft_score(speed_n: np.ndarray, rate: float) -> float:
 
     Returns:
       The score; nan under the same conditions as `jerk_score`.
-
-    Raises:
-      ValueError: if the speed is not one-dimensional or the rate is not positive.
     """
-    v = _checked(speed_n, rate)
+    v = np.asarray(speed_n, np.float64)
     if not _meaningful(v):
         return float("nan")
     magnitudes = np.abs(np.fft.rfft(v))
@@ -104,19 +94,9 @@ def mean_scores(trajectories: Iterable[np.ndarray], rate: float) -> dict[str, fl
     Returns:
       {"jerk", "fft", "scored"}: the two means, nan if no motion could be scored, and how
       many motions (arms times trajectories) entered them.
-
-    Raises:
-      ValueError: if a trajectory's width is no multiple of 3 or the rate is not positive.
     """
-    _check_rate(rate)
     jerks, ffts = [], []
-    for index, trajectory in enumerate(trajectories):
-        trajectory = np.asarray(trajectory)
-        if trajectory.ndim != 2 or trajectory.shape[1] % 3 or not trajectory.shape[1]:
-            raise ValueError(
-                f"mean_scores: trajectory {index} has shape {trajectory.shape}; "
-                "expected (T, 3 * arms)"
-            )
+    for trajectory in trajectories:
         for arm in np.split(trajectory, trajectory.shape[1] // 3, axis=1):
             profile = speed(arm, rate)
             jerks.append(jerk_score(profile, rate))
@@ -131,18 +111,6 @@ def mean_scores(trajectories: Iterable[np.ndarray], rate: float) -> dict[str, fl
     }
 
 
-def _check_rate(rate: float) -> None:
-    if not rate > 0:
-        raise ValueError(f"smoothness: rate is {rate}; expected a positive control rate in Hz")
-
-
-def _checked(speed_n: np.ndarray, rate: float) -> np.ndarray:
-    _check_rate(rate)
-    v = np.asarray(speed_n, np.float64)
-    if v.ndim != 1:
-        raise ValueError(f"smoothness: speed has shape {v.shape}; expected (n,)")
-    return v
-
-
 def _meaningful(v: np.ndarray) -> bool:
+    chex.assert_rank(v, 1)
     return len(v) >= SHORTEST and bool(np.isfinite(v).all()) and v.max() >= MOTIONLESS

@@ -19,18 +19,12 @@ from glam_jax.sim.env import Env, Sight, make_env, simulation_options
 # Worlds rendered in one call, and seconds that a world and then the video stand still at the end.
 RENDER_BATCH = 16
 LINGER, PAUSE = 0.5, 1.0
+# Side of one view in pixels, control steps from one frame to the next, and times of a figure.
+SIZE, STRIDE, TIMES = 160, 2, 5
 
 
-def rollout_video(
-    path: epath.PathLike,
-    env: Env,
-    result: Rollout,
-    *,
-    size: int = 160,
-    columns: int = 3,
-    stride: int = 2,
-) -> epath.Path:
-    """Writes an MP4 of all filmed worlds in a grid, both views of each side by side.
+def rollout_video(path: epath.PathLike, env: Env, result: Rollout) -> epath.Path:
+    """Writes an MP4 of all filmed worlds in a grid, all views of each side by side, in real time.
 
     A world's bar counts control steps; bar and frame turn green at its success, red at the
     end of the horizon without one. The picture of a world stands still half a second after
@@ -38,97 +32,62 @@ def rollout_video(
 
     Args:
       path: where to write.
-      env: the environment of the rollout; it is rendered at `size`, not at its own size.
+      env: the environment of the rollout; it is rendered at `SIZE`, not at its own size.
       result: a rollout or replay with `film` at least 1.
-      size: side of one view in pixels.
-      columns: worlds in a row of the grid.
-      stride: control steps from one frame to the next; playback is in real time.
-
-    Raises:
-      ValueError: if no world was filmed.
     """
-    frames = _film(env, result, size, stride)
-    length = max(len(world) for world in frames)
-    return write_mp4(
-        path,
-        [
-            canvas.tile(np.stack([world[min(t, len(world) - 1)] for world in frames]), columns)
-            for t in range(length)
-        ],
-        rate=env.control_hz / stride,
-    )
+    return _write_grid(path, env, [(world,) for world in _film(env, result)], columns=3)
 
 
 def comparison_video(
-    path: epath.PathLike,
-    env: Env,
-    episodes: Sequence[schema.Episode],
-    result: Rollout,
-    *,
-    size: int = 160,
-    columns: int = 2,
-    stride: int = 2,
+    path: epath.PathLike, env: Env, episodes: Sequence[schema.Episode], result: Rollout
 ) -> epath.Path:
     """Writes an MP4 of source episodes above their replays, step by step.
 
     Episode i belongs to world i; each pair is one cell of the grid. Frames of the source are
-    those that were recorded, enlarged to `size`; the replay is marked as in `rollout_video`.
-
-    Raises:
-      ValueError: if no world was filmed, or there are fewer episodes than filmed worlds.
+    those that were recorded, enlarged to `SIZE`; the replay is marked as in `rollout_video`.
     """
-    filmed = len(result.sight.geom_xpos)
-    if len(episodes) < filmed:
-        raise ValueError(f"comparison_video: {len(episodes)} episodes for {filmed} filmed replays")
-    replays = _film(env, result, size, stride)
-    pairs = [(_source(e, size, stride), r) for e, r in zip(episodes, replays, strict=False)]
-    length = max(len(world) for pair in pairs for world in pair)
+    replays = _film(env, result)
+    shown = [_source(episode) for episode in episodes[: len(replays)]]
+    return _write_grid(path, env, list(zip(shown, replays, strict=True)), columns=2)
+
+
+def _write_grid(path: epath.PathLike, env: Env, cells: list[tuple], columns: int) -> epath.Path:
+    """Writes cells of films above each other, each of which holds its last frame."""
+    length = max(len(film) for cell in cells for film in cell)
     frames = []
     for t in range(length):
-        cells = [np.concatenate([w[min(t, len(w) - 1)] for w in pair]) for pair in pairs]
-        frames.append(canvas.tile(np.stack(cells), columns))
-    return write_mp4(path, frames, rate=env.control_hz / stride)
+        now = [np.concatenate([film[min(t, len(film) - 1)] for film in cell]) for cell in cells]
+        frames.append(canvas.tile(np.stack(now), columns))
+    return write_mp4(path, frames, rate=env.control_hz / STRIDE)
 
 
 def comparison_figure(
-    path: epath.PathLike,
-    env: Env,
-    episode: schema.Episode,
-    result: Rollout,
-    *,
-    times: int = 5,
-    size: int = 160,
+    path: epath.PathLike, env: Env, episode: schema.Episode, result: Rollout
 ) -> epath.Path:
-    """Writes a PNG of a source episode above its replay, at `times` steps from first to last.
+    """Writes a PNG of a source episode above its replay, at `TIMES` steps from first to last.
 
     The replay is the first filmed world of `result`; both rows show the same control steps.
-
-    Raises:
-      ValueError: if no world was filmed.
     """
-    if not len(result.sight.geom_xpos):
-        raise ValueError("comparison_figure: the replay was not filmed; run it with film=1 or more")
     last = result.sight.geom_xpos.shape[1] - 1
-    at = np.linspace(0, len(episode) - 1, times).round().astype(int)
-    above = [_source_frame(episode, step, size) for step in at]
+    at = np.linspace(0, len(episode) - 1, TIMES).round().astype(int)
+    above = [_source_frame(episode, step) for step in at]
     states = jax.tree.map(lambda x: x[0, np.minimum(at, last)], result.sight)
-    images, name = render_sight(env, states, size), schema.title(env.robot.name)
+    images, name = render_sight(env, states), schema.title(env.robot.name)
     below = [
         _mark(image, name, result, 0, min(step, last))
         for image, step in zip(images, at, strict=True)
     ]
-    return canvas.save_png(path, canvas.tile(np.stack(above + below), times))
+    return canvas.save_png(path, canvas.tile(np.stack(above + below), TIMES))
 
 
-def render_sight(env: Env, sight: Sight, size: int) -> np.ndarray:
-    """All views of M states, side by side, (M, size, V * size, 3) uint8.
+def render_sight(env: Env, sight: Sight) -> np.ndarray:
+    """All views of M states, side by side, (M, SIZE, V * SIZE, 3) uint8.
 
     Args:
       env: the environment whose states these are.
       sight: what their pictures follow from, arrays (M, ...).
-      size: side of one view in pixels.
     """
-    render = _renderer(make_env(env.task.name, env.robot.name, size, env.layout.views))
+    render = _renderer(make_env(env.task.name, env.robot.name, SIZE, env.layout.views))
     count, images = len(sight.geom_xpos), []
     for start in range(0, count, RENDER_BATCH):
         rows = np.minimum(np.arange(start, start + RENDER_BATCH), count - 1)
@@ -143,11 +102,8 @@ def write_mp4(path: epath.PathLike, frames: Sequence[np.ndarray], rate: float) -
     asks for. Makes the folder; returns the path.
 
     Raises:
-      ValueError: if there are no frames.
       OSError: if the encoder fails, with what it said.
     """
-    if not len(frames):
-        raise ValueError(f"{path}: no frames to write")
     held = [*frames, *[frames[-1]] * round(PAUSE * rate)]
     height, width = frames[0].shape[:2]
     even = ((0, height % 2), (0, width % 2), (0, 0))
@@ -180,18 +136,16 @@ def _encode(path: epath.Path, frames: Iterable[np.ndarray], rate: float) -> None
         raise OSError(f"{path}: ffmpeg ended with {ffmpeg.returncode}: {reason}")
 
 
-def _film(env: Env, result: Rollout, size: int, stride: int) -> list[list[np.ndarray]]:
+def _film(env: Env, result: Rollout) -> list[list[np.ndarray]]:
     """Marked frames of each filmed world, up to shortly after its success."""
     filmed, horizon = result.sight.geom_xpos.shape[:2]
-    if not filmed:
-        raise ValueError("video: the rollout was not filmed; run it with film=1 or more")
     linger, times = round(LINGER * env.control_hz), []
     for steps in result.steps[:filmed]:
         last = min(steps + linger, horizon - 1)
-        times.append(np.append(np.arange(0, last, stride), last))
+        times.append(np.append(np.arange(0, last, STRIDE), last))
     world = np.repeat(np.arange(filmed), [len(t) for t in times])
     at = np.concatenate(times)
-    images = render_sight(env, jax.tree.map(lambda x: x[world, at], result.sight), size)
+    images = render_sight(env, jax.tree.map(lambda x: x[world, at], result.sight))
     name, frames = schema.title(env.robot.name), [[] for _ in range(filmed)]
     for index, step, image in zip(world, at, images, strict=True):
         frames[index].append(_mark(image, name, result, index, step))
@@ -209,16 +163,16 @@ def _mark(image: np.ndarray, name: str, result: Rollout, world: int, step: int) 
     return canvas.caption(canvas.outline(image, colour), text, colour)
 
 
-def _source(episode: schema.Episode, size: int, stride: int) -> list[np.ndarray]:
+def _source(episode: schema.Episode) -> list[np.ndarray]:
     """Frames of a recorded episode, all views side by side."""
     last = len(episode) - 1
-    return [_source_frame(episode, t, size) for t in np.append(np.arange(0, last, stride), last)]
+    return [_source_frame(episode, t) for t in np.append(np.arange(0, last, STRIDE), last)]
 
 
-def _source_frame(episode: schema.Episode, step: int, size: int) -> np.ndarray:
+def _source_frame(episode: schema.Episode, step: int) -> np.ndarray:
     """One step of a recorded episode with its caption, all views side by side."""
     views = [episode.steps[f"image_{view}"][step] for view in episode.views]
-    image = np.hstack([canvas.enlarge(view, size) for view in views])
+    image = np.hstack([canvas.enlarge(view, SIZE) for view in views])
     text = f"{schema.title(episode.source)} seed {episode.seed}  step {step}"
     return canvas.caption(canvas.outline(image, canvas.GREY), text)
 

@@ -13,15 +13,15 @@ from glam_jax import files
 from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
 from glam_jax.display import contact_sheet, plots
-from glam_jax.evaluation import intervals, joints, smoothness, video
+from glam_jax.evaluation import joints, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.experiment import borrowed
 from glam_jax.experiment.workdir import STAGE1, Workdir
 from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
-from glam_jax.stages import clone, inputs, pretrain, relabel
-from glam_jax.stages.world_model import WorldModel
+from glam_jax.stages import clone, pretrain, relabel, units
+from glam_jax.stages.world_model import WorldModel, build
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -56,43 +56,37 @@ def evaluate(config: ConfigDict, act, params, trials: int, film: int = 0) -> Rol
 def measure(config: ConfigDict, result: Rollout) -> dict:
     """What a rollout is summed up to: success with its interval, and smoothness."""
     env = gather.target(config).make_env()
-    successes, trials = int(result.success.sum()), len(result)
-    low, high = intervals.wilson(successes, trials)
     smooth = smoothness.mean_scores(result.trajectories(), env.control_hz)
     return {
-        "successes": successes,
-        "trials": trials,
-        "success_rate": successes / trials,
-        "wilson_low": low,
-        "wilson_high": high,
+        "success_rate": float(result.success.mean()),
         "jerk_smoothness": smooth["jerk"],
         "fft_smoothness": smooth["fft"],
         "clipped_share": float(result.clipped.mean()),
         "first_seed": config.evaluate.first_seed,
-        "outcomes": outcomes(result.success),
-    }
+    } | result.rate()
 
 
-def outcomes(success: np.ndarray) -> str:
-    """Success of each start in order, 1 or 0: what a comparison on the same starts needs."""
-    return "".join("01"[int(one)] for one in success)
+def check(config: ConfigDict) -> None:
+    """Finds what is wrong with a config before anything is done.
 
-
-def check_batches(config: ConfigDict) -> None:
-    """Raises BatchSizeError if the devices cannot share a stage's batches out evenly."""
+    Raises:
+      ConfigError: a value of the models' settings is not possible.
+      BatchSizeError: the devices cannot share a stage's batches out evenly.
+    """
+    layout = gather.target(config).layout
+    if config.method != "mip":
+        build(config, layout)
+    clone.build(config, layout, layout.action_dim)
     for stage in ("pretrain", "clone"):
-        run = config[stage]
-        sharding.check_batch(f"{stage}.batch", run.batch, run.accumulate)
+        sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
 
 
 def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
     """Claims the folder and gathers the data; of several hosts the first does it for all.
 
     Raises:
-      BatchSizeError: see `check_batches`. WorkdirError: the folder belongs to another run.
-      Else see `gather.gather`.
+      WorkdirError: the folder belongs to another run. Else see `gather.gather`.
     """
-    check_batches(config)
     with hosts.leader_first():
         workdir.claim(config)
         with workdir.timed("collect"):
@@ -116,8 +110,9 @@ def run_stage1(config: ConfigDict, path: epath.PathLike) -> None:
     """Carries out a run as far as its world model, which is what replay needs.
 
     Raises:
-      WorkdirError: the folder belongs to another run. Else see the stage.
+      WorkdirError: the folder belongs to another run. Else see `check` and the stage.
     """
+    check(config)
     workdir = Workdir(path)
     data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
@@ -134,10 +129,8 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
     return None.
 
     Raises:
-      BatchSizeError: the devices cannot share a batch out evenly.
       WorkdirError: the folder belongs to another run.
-      EncoderError, TensorFileError: the policy's encoder cannot be made, see `weights.check`.
-      Else see the stages.
+      Else see `check`, `weights.check` and the stages.
     """
     workdir, leads = Workdir(path), hosts.is_leader()
     if workdir.path.exists() and (done := workdir.results()):
@@ -146,6 +139,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
         return done
 
     # ------------------------------------------------------------------ data
+    check(config)
     if not workdir.policy.exists():  # else its checkpoints hold what is read here
         weights.check(config)
     data = prepare(config, workdir)
@@ -171,7 +165,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
             _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy
-    stats = inputs.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats)
     with workdir.timed("clone"):
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)
@@ -243,7 +237,7 @@ def _draw_curves(workdir: Workdir) -> None:
 
 def _draw_reconstructions(world_model: WorldModel, store: Store, workdir: Workdir) -> None:
     frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
-    images = store.arrays[world_model.model.modality][frames]
+    images = store.arrays[world_model.modality][frames]
     plots.reconstructions(
         workdir.path / "reconstructions.png", images, world_model.reconstruct(images)
     )

@@ -1,5 +1,5 @@
 """Replay across sources: what the world model decodes from another source's episodes, carried out
-on a robot (SPEC section 5)."""
+on a robot."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
 from glam_jax.evaluation import video
 from glam_jax.evaluation.replay import path_errors, replay, summary
-from glam_jax.experiment import borrowed, experiment
+from glam_jax.experiment import borrowed
 from glam_jax.experiment.workdir import REPLAY, Workdir, WorkdirError
 from glam_jax.schema import Episode
 from glam_jax.sim.env import Env
@@ -42,8 +42,7 @@ def decoded_actions(
     auxiliary = heldout[source] if source != target else ()
     store = Store(heldout[target], auxiliary)
     actions = world_model.decode(world_model.label(store))
-    per_episode = np.split(actions, np.cumsum(store.lengths - 1)[:-1])
-    return per_episode[-len(heldout[source]) :]
+    return store.per_episode(actions)[-len(heldout[source]) :]
 
 
 def load_decoding(workdir: Workdir, use: str) -> WorldModel:
@@ -103,10 +102,8 @@ def replay_sources(
         shown = min(config.evaluate.film, len(episodes)) if film else 0
         result = replay(env, actions, [episode.seed for episode in episodes], film=shown)
         errors = 1000 * path_errors(result, [episode.steps["ee_pose"] for episode in episodes])
-        found = summary(source, robot, result) | {
-            "outcomes": experiment.outcomes(result.success),
-            "path_errors_mm": np.round(errors, 1).tolist(),
-        }
+        found = summary(source, robot, result)
+        found["path_errors_mm"] = np.round(errors, 1).tolist()
         report[f"{source}_to_{robot}"] = found
         print(
             "{source} to {robot}: {successes}/{trials} succeed, 95% interval "

@@ -4,7 +4,7 @@ from etils import epath
 
 from glam_jax import files
 from glam_jax.errors import DataError
-from glam_jax.inspect import page, survey, tables
+from glam_jax.inspect import page, survey
 
 _PRINTED = 20
 
@@ -35,11 +35,11 @@ def inspect(paths: list[epath.Path], out: str = "") -> tuple[list[str], list[str
     errors, warnings = survey.compare(surveys)
     errors = [text for one in surveys for text in one.errors] + errors
     warnings = [text for one in surveys for text in one.warnings] + warnings
-    print(tables.text(tables.overview(surveys)))
+    print(page.text(page.overview(surveys)))
     for one in surveys:
         if one.vectors:
-            print(f"\n{one.name}: {one.folder}\n{tables.text(tables.ranges(one))}")
-    print("\n" + tables.text(tables.cameras(surveys)))
+            print(f"\n{one.name}: {one.folder}\n{page.text(page.ranges(one))}")
+    print("\n" + page.text(page.cameras(surveys)))
     for name, texts in (("warning", warnings), ("error", errors)):
         for text in texts[:_PRINTED]:
             print(f"{name}: {text}")

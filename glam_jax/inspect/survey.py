@@ -1,12 +1,13 @@
 """A walk through every episode of a dataset: what it holds, and what is wrong with it."""
 
 import dataclasses
+from dataclasses import field
 
 import numpy as np
 from etils import epath
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, describe
+from glam_jax.data.recording import Recording, describe
 from glam_jax.errors import DataError
 from glam_jax.inspect import checks
 from glam_jax.schema import EE_DIM, SIMULATED, Episode, title
@@ -39,16 +40,16 @@ class Survey:
     folder: epath.Path
     recording: Recording
     rate_hz: float | None
-    lengths: dict[str, list[int]]
-    failures: int
-    vectors: dict[str, np.ndarray]
-    paths: list[np.ndarray]
-    shown: list[Episode]
-    cameras: set[str]
-    mean_images: dict[str, np.ndarray]
-    misses: tuple[float, float] | None
-    errors: list[str]
-    warnings: list[str]
+    failures: int = 0
+    misses: tuple[float, float] | None = None
+    lengths: dict[str, list[int]] = field(default_factory=dict)
+    vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    paths: list[np.ndarray] = field(default_factory=list)
+    shown: list[Episode] = field(default_factory=list)
+    cameras: set[str] = field(default_factory=set)
+    mean_images: dict[str, np.ndarray] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -79,15 +80,12 @@ def survey(folder: epath.Path) -> Survey:
       DataError: the folder is no dataset, or its own description is damaged.
     """
     recording = describe(folder)
-    rate = rate_of(recording)
     kind = recording.about.get("action_kind", "joint_positions")
-    made = Survey(
-        folder, recording, rate, {}, 0, {}, [], [], set(), {}, None, errors=[], warnings=[]
-    )
+    made = Survey(folder, recording, rate_of(recording))
     rows, misses, sums = {name: [] for name in VECTORS}, [], {}
-    for split in dataset.SPLITS:
+    for split, number in dataset.count(folder, recording).items():
         made.lengths[split] = []
-        for index, episode in enumerate(dataset.each(folder, split, recording)):
+        for index, episode in enumerate(dataset.each(folder, split, recording, range(number))):
             if isinstance(episode, DataError):
                 made.errors.append(str(episode))
                 continue

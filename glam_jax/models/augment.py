@@ -1,4 +1,6 @@
-"""How the policy's images are changed at random in training, each row by its own draws."""
+"""How what the policy sees is changed at random in training, each row by its own draws."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,33 @@ from glam_jax.models import draws
 
 # Cells a side of the grids of `random_shading`.
 SHADES = (2, 4, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How strongly an observation is changed; 0 leaves out the change.
+
+    Attributes:
+      shift_pixels, shading, colour_jitter: of the images, see `random_shift`, `random_shading` and
+        `random_colours`.
+      pose_noise: deviation of the noise added to the normalised pose that the policy is told, so
+        that it also looks where the hand is.
+    """
+
+    shift_pixels: int
+    shading: float
+    colour_jitter: float
+    pose_noise: float
+
+    def images(self, image_BxVxHxWx3: jax.Array, keys: jax.Array, row_B: jax.Array) -> jax.Array:
+        """Images shifted, shaded and recoloured, in this order, by three keys."""
+        image = random_shift(image_BxVxHxWx3, self.shift_pixels, keys[0], row_B)
+        image = random_shading(image, self.shading, keys[1], row_B)
+        return random_colours(image, self.colour_jitter, keys[2], row_B)
+
+    def pose(self, ee_pose_BxE: jax.Array, key: jax.Array, row_B: jax.Array) -> jax.Array:
+        """Normalised poses with noise."""
+        return ee_pose_BxE + self.pose_noise * draws.normal(key, row_B, ee_pose_BxE.shape[1:])
 
 
 def random_shift(

@@ -1,4 +1,4 @@
-"""CLAM and CLAM-O: a continuous latent action that must explain the robot's, SPEC section 4.
+"""CLAM and CLAM-O: a continuous latent action that must explain the robot's.
 
 Trained on the target alone: auxiliary rows have no actions, and nothing here aligns sources.
 CLAM-O is the same model with masks of the manipulated objects in place of RGB.
@@ -26,7 +26,8 @@ class Clam(GroundedModel, kw_only=True):
 
     def setup(self):
         super().setup()
-        self.idm = PointPosterior(self.posterior_blocks, self.width, self.latent)
+        sizes = self.sizes
+        self.idm = PointPosterior(sizes.posterior_blocks, sizes.width, sizes.latent)
 
     def label(self, batch) -> jax.Array:
         """z_t as the inverse dynamics model gives it, (B, T-1, Z)."""
@@ -37,12 +38,8 @@ class Clam(GroundedModel, kw_only=True):
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         z = self.infer(y_BxTxY, batch)
-        forward_y, forward_ee = self.forward_terms(y, y_next, batch, z)
-        terms = {
-            "forward_y": forward_y,
-            "forward_ee": forward_ee,
-            "action": squared(self.decode(z) - batch["action"][:, :-1]),
-        }
+        terms = self.forward_terms(y, y_next, batch, z)
+        terms["action"] = squared(self.decode(z) - batch["action"][:, :-1])
         image = self.image_term(batch, y_BxTxY, key)
         metrics = self.copy_baseline(y, y_next, batch)
         return {"image": image, **over_time(terms)}, over_time(metrics)

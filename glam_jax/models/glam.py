@@ -1,11 +1,13 @@
-"""GLAM and GLAM-O: the grounded latent-action world model, SPEC section 2.
+"""GLAM and GLAM-O: the grounded latent-action world model, docs/equations.md.
 
 GLAM-O is the same model with masks of the manipulated objects in place of RGB.
 """
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.errors import check_choice
 from glam_jax.models import draws
 from glam_jax.models.modules import (
     Gaussian,
@@ -14,7 +16,7 @@ from glam_jax.models.modules import (
     kl_divergence,
     kl_to_standard_normal,
 )
-from glam_jax.models.world_model import GroundedModel, check_choice, over_time, squared
+from glam_jax.models.world_model import GroundedModel, over_time, squared
 
 ALIGNMENTS = ("asymmetric", "symmetric", "none")
 ACTION_LOSSES = ("action_encoder", "idm")
@@ -25,35 +27,44 @@ class Glam(GroundedModel, kw_only=True):
 
     Attributes, besides those of every world model:
       proprio_blocks: of the proprioceptive forward model.
-      alignment: "asymmetric" (GLAM): KL(q_phi, sg q_eta); "symmetric": without the stopped
-        gradient, plus its mirror; "none".
+      alignment: "asymmetric" (GLAM): KL(q_phi, sg q_eta); "symmetric": the mean of
+        KL(q_phi, q_eta) and KL(q_eta, q_phi), no gradient stopped; "none".
       action_loss_on: whose sample the action decoder reads: "action_encoder" (GLAM) or "idm".
     """
 
+    # With z_phi ~ q_phi(z given x_t, x_t+1) and z_eta ~ q_eta(z given s_t, a_t):
     term_rows = {
-        "image": "all",
-        "forward_y": "all",
-        "forward_ee": "all",
-        "kl_idm": "all",
-        "target_forward_y": "target",
-        "target_forward_ee": "target",
-        "proprio": "target",
-        "action": "target",
-        "kl_action_encoder": "target",
-        "alignment": "target",
+        # J_H
+        "image": "all",  # o from y
+        "forward_y": "all",  # y_t+1 from x_t and z_phi
+        "forward_ee": "all",  # x^e_t+1 from x_t and z_phi
+        "kl_idm": "all",  # KL(q_phi, N(0, I))
+        # J_T
+        "target_forward_y": "target",  # y_t+1 from x_t and z_eta
+        "target_forward_ee": "target",  # x^e_t+1 from x_t and z_eta
+        "proprio": "target",  # s_t+1 from s_t and z_eta
+        "action": "target",  # a_t from z_eta
+        "kl_action_encoder": "target",  # KL(q_eta, N(0, I))
+        # C_KL
+        "alignment": "target",  # KL(q_phi, sg q_eta)
     }
 
     proprio_blocks: int
     alignment: str = "asymmetric"
     action_loss_on: str = "action_encoder"
 
+    @nn.nowrap
+    def check(self) -> None:
+        super().check()
+        check_choice("world_model.alignment", self.alignment, ALIGNMENTS)
+        check_choice("world_model.action_loss_on", self.action_loss_on, ACTION_LOSSES)
+
     def setup(self):
         super().setup()
-        check_choice("alignment", self.alignment, ALIGNMENTS)
-        check_choice("action_loss_on", self.action_loss_on, ACTION_LOSSES)
-        self.idm = Posterior(self.posterior_blocks, self.width, self.latent)
-        self.action_encoder = Posterior(self.posterior_blocks, self.width, self.latent)
-        self.proprio_forward = ProprioForward(self.proprio_blocks, self.width)
+        blocks, width, latent = self.sizes.posterior_blocks, self.sizes.width, self.sizes.latent
+        self.idm = Posterior(blocks, width, latent)
+        self.action_encoder = Posterior(blocks, width, latent)
+        self.proprio_forward = ProprioForward(self.proprio_blocks, width)
 
     def label(self, batch) -> jax.Array:
         """z_t = mean of q_phi(z_t given x_t, x_t+1), (B, T-1, Z)."""
@@ -74,26 +85,22 @@ class Glam(GroundedModel, kw_only=True):
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
         row_B = draws.row_numbers(batch, len(y))
 
-        # J_H, on every source.
+        # J_H, on every source; its image term is below.
         q_phi = self.infer(y_BxTxY, batch)
         z_phi = q_phi.sample(key_phi, row_B)
-        forward_y, forward_ee = self.forward_terms(y, y_next, batch, z_phi)
-        terms = {
-            "forward_y": forward_y,
-            "forward_ee": forward_ee,
-            "kl_idm": kl_to_standard_normal(q_phi),
-        }
+        terms = self.forward_terms(y, y_next, batch, z_phi)
+        terms["kl_idm"] = kl_to_standard_normal(q_phi)
 
         # J_T and C_KL, which need the robot's actions.
         proprio, action = batch["proprio"][:, :-1], batch["action"][:, :-1]
         q_eta = self.action_encoder(proprio, action)
         z_eta = q_eta.sample(key_eta, row_B)
-        target_forward_y, target_forward_ee = self.forward_terms(y, y_next, batch, z_eta)
+        forward = self.forward_terms(y, y_next, batch, z_eta)
         proprio_error = self.proprio_forward(proprio, z_eta) - batch["proprio_step"]
         z_decoded = z_eta if self.action_loss_on == "action_encoder" else z_phi
         terms |= {
-            "target_forward_y": target_forward_y,
-            "target_forward_ee": target_forward_ee,
+            "target_forward_y": forward["forward_y"],
+            "target_forward_ee": forward["forward_ee"],
             "proprio": squared(proprio_error * batch["proprio_step_scale"]),
             "action": squared(self.decode(z_decoded) - action),
             "kl_action_encoder": kl_to_standard_normal(q_eta),
@@ -104,7 +111,7 @@ class Glam(GroundedModel, kw_only=True):
         return {"image": image, **over_time(terms)}, over_time(metrics)
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:
-        """C_KL of SPEC section 2 (B, T-1), or one of its ablations."""
+        """C_KL (B, T-1), or one of its ablations."""
         if self.alignment == "asymmetric":
             return kl_divergence(q_phi, q_eta.stopped())
         if self.alignment == "symmetric":

@@ -1,4 +1,4 @@
-"""LAPA and LAPA-O: a vector-quantised latent action, SPEC section 4.
+"""LAPA and LAPA-O: a vector-quantised latent action.
 
 Trained on both sources to explain what is seen and nothing else: no robot action enters stage 1,
 and h_a of stage 2 learns them from the codes. LAPA-O is the same model with masks of the
@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.errors import ConfigError
 from glam_jax.models import draws
 from glam_jax.models.modules import PointPosterior
 from glam_jax.models.world_model import LatentActionModel, over_time
@@ -38,22 +39,27 @@ class Lapa(LatentActionModel, kw_only=True):
     codes: int
     codebook_size: int
 
+    @nn.nowrap
+    def check(self) -> None:
+        super().check()
+        if self.sizes.latent % self.codes:
+            raise ConfigError(
+                f"world_model.latent is {self.sizes.latent}; expected a multiple of "
+                f"world_model.codes={self.codes}"
+            )
+
     def setup(self):
         super().setup()
-        if self.latent % self.codes:
-            raise ValueError(f"latent is {self.latent}; expected a multiple of codes={self.codes}")
-        self.idm = PointPosterior(self.posterior_blocks, self.width, self.latent)
-        self.codebook = self.param(
-            "codebook",
-            nn.initializers.normal(CODE_SPREAD),
-            (self.codebook_size, self.latent // self.codes),
-        )
+        sizes = self.sizes
+        self.idm = PointPosterior(sizes.posterior_blocks, sizes.width, sizes.latent)
+        shape = (self.codebook_size, sizes.latent // self.codes)
+        self.codebook = self.param("codebook", nn.initializers.normal(CODE_SPREAD), shape)
 
     def label(self, batch) -> jax.Array:
         """The m hard codes of every transition side by side, (B, T-1, Z)."""
         parts = self.parts(self.infer(self.encode(batch["image"]), batch))
         codes = self.codebook[nearest(parts, self.codebook)]
-        return codes.reshape(*codes.shape[:2], self.latent)
+        return codes.reshape(*codes.shape[:2], self.sizes.latent)
 
     def parts(self, z_BxTxZ: jax.Array) -> jax.Array:
         """(B, T-1, Z) -> (B, T-1, m, Z / m)."""
@@ -73,9 +79,8 @@ class Lapa(LatentActionModel, kw_only=True):
         row_B = draws.row_numbers(batch, len(parts))
         noise = draws.normal(key_code, row_B, parts.shape[1:])
         quantised = nsvq(parts, self.codebook[index_BxTxM], noise)
-        z = quantised.reshape(*parts.shape[:2], self.latent)
-        forward_y, forward_ee = self.forward_terms(y, y_next, batch, z)
-        terms = {"forward_y": forward_y, "forward_ee": forward_ee}
+        z = quantised.reshape(*parts.shape[:2], self.sizes.latent)
+        terms = self.forward_terms(y, y_next, batch, z)
         share = jax.nn.one_hot(index_BxTxM, self.codebook_size).mean(axis=2)
         metrics = self.copy_baseline(y, y_next, batch) | {"code_share": share}
         image = self.image_term(batch, y_BxTxY, key_image)

@@ -7,11 +7,14 @@ import jax
 
 from glam_jax.models.cpu import doubling_conv, halving_conv, local_conv
 
+# Deviation of each dimension of the visual feature y.
+FEATURE_SCALE = 0.1
+
 
 class ResMLP(nn.Module):
     """Residual MLP: a Linear to `width`, then blocks of x + Linear(GELU(Linear(LayerNorm(x)))).
 
-    (..., D) -> (..., width). SPEC section 2, "A ResMLP block". A block's second Linear starts at
+    (..., D) -> (..., width). A block's second Linear starts at
     zero, so that the whole starts as a linear map: between poses and actions most of the
     relation is linear, and what lies between demonstrations is then interpolated smoothly.
     """
@@ -34,7 +37,7 @@ class ResMLP(nn.Module):
 class MLP(nn.Module):
     """A plain ReLU MLP of `layers` Linear layers, (..., D) -> (..., features).
 
-    SPEC section 2, action decoder: four layers of width 256. Biases start at 1, where most ReLUs
+    The action decoder has four layers of width 256. Biases start at 1, where most ReLUs
     of inputs around [-1, 1] are open: like `ResMLP` it starts nearly as a linear map.
     """
 
@@ -94,15 +97,14 @@ class DoublingConv(nn.Module):
 class ConvEncoder(nn.Module):
     """Strided convolutions (kernel 4, stride 2, padding 1, ReLU): image -> feature in R^Y.
 
-    (B, H, W, C) float in [0, 1] -> (B, features); SPEC section 2, visual encoder. LayerNorm
-    on the output fixes the scale of y, to `scale`: without it the forward loss could be lowered
-    by shrinking y, and the decoder would undo the shrinking. At a scale of 0.1 all of y weighs
-    about as much as one standardised pose dimension where the two are read together.
+    (B, H, W, C) float in [0, 1] -> (B, features); the visual encoder. LayerNorm
+    on the output fixes the scale of y, to `FEATURE_SCALE`: without it the forward loss could be
+    lowered by shrinking y, and the decoder would undo the shrinking. At a scale of 0.1 all of y
+    weighs about as much as one standardised pose dimension where the two are read together.
     """
 
     channels: Sequence[int]
     features: int
-    scale: float = 0.1
 
     @nn.compact
     def __call__(self, image_BxHxWxC):
@@ -110,7 +112,7 @@ class ConvEncoder(nn.Module):
         for width in self.channels:
             x = nn.relu(HalvingConv(width)(x))
         x = nn.Dense(self.features)(x.reshape(x.shape[0], -1))
-        return self.scale * nn.LayerNorm(use_scale=False, use_bias=False)(x)
+        return FEATURE_SCALE * nn.LayerNorm(use_scale=False, use_bias=False)(x)
 
 
 class ConvDecoder(nn.Module):
@@ -122,13 +124,13 @@ class ConvDecoder(nn.Module):
     channels: Sequence[int]
     image_size: int
     image_channels: int
-    scale: float = 0.1
 
     @nn.compact
     def __call__(self, y_BxY):
         side = self.image_size // 2 ** len(self.channels)
         top = self.channels[-1]
-        x = nn.relu(nn.Dense(side * side * top)(y_BxY / self.scale)).reshape(-1, side, side, top)
+        x = nn.relu(nn.Dense(side * side * top)(y_BxY / FEATURE_SCALE))
+        x = x.reshape(-1, side, side, top)
         for width in self.channels[-2::-1]:
             x = nn.relu(DoublingConv(width)(x))
         return DoublingConv(self.image_channels)(x)

@@ -1,5 +1,6 @@
 """The one place where unreduced loss terms become a scalar."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -24,6 +25,7 @@ def reduce_terms(
     Raises:
       ValueError: the keys of terms, rows and weights differ.
     """
+    chex.assert_shape(list(terms.values()), is_target.shape)
     if not set(terms) == set(rows) == set(weights):
         raise ValueError(
             f"loss terms {sorted(terms)}, their rows {sorted(rows)} and "

@@ -1,26 +1,29 @@
-"""MIP, the two-step regression policy, and the latent policy built on it; SPEC section 3."""
+"""MIP, the two-step regression policy, and the latent policy built on it, docs/equations.md."""
 
-from collections.abc import Sequence
+from typing import ClassVar
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.errors import check_choice
 from glam_jax.models import draws
-from glam_jax.models.augment import random_colours, random_shading, random_shift
+from glam_jax.models.augment import Augmentation
 from glam_jax.models.cpu import mish
 from glam_jax.models.losses import masked_mean
 from glam_jax.models.modules import ActionDecoder
-from glam_jax.models.vision import TwoViewEncoder
+from glam_jax.models.vision import ViewsEncoder
 
 # t* of the second step: how much of the answer the second network call is given.
 T_STAR = 0.9
 
-TERM_ROWS = {"first": "all", "second": "all", "action": "target"}
+# What the policy may be told of the robot.
+PROPRIO = ("ee_pose", "joints")
 
 
 class MipNetwork(nn.Module):
-    """f(a, t, c): chunk (B, K, D), time, condition (B, N) -> chunk (B, K, D).
+    """f(a, t, c): chunk of labels (B, K, D), time, condition (B, N) -> chunk (B, K, D).
 
     `layers` Linear layers of `width` with LayerNorm and Mish, each but the first and the last
     one x + Linear(Mish(LayerNorm(x))) that starts as the identity. A chunk is nearly linear in
@@ -47,57 +50,39 @@ class MipNetwork(nn.Module):
 class MipPolicy(nn.Module):
     """Observation -> chunk of labels -> chunk of robot actions.
 
-    Labels are latents in [-1, 1] decoded by h_a, or, with `decodes=False` (the MIP baseline),
-    the robot actions themselves.
+    What the policy predicts of a transition is its label, in [-1, 1]: the latent z_t, which h_a
+    decodes to a robot action; or, without h_a (the MIP baseline), the robot action itself.
 
     Attributes:
-      chunk: K. label_dim: Z, or A for the baseline. proprio: "ee_pose" or "joints".
-      pose_noise: deviation of the noise added in training to the normalised pose that the
-        policy is told, so that it also looks where the hand is.
-      shift_pixels, shading, colour_jitter: of the images in training, see `vision.random_shift`,
-        `vision.random_shading` and `vision.random_colours`.
-      encoder, view_size, dinov2_*: of the views, see `vision.TwoViewEncoder`.
+      vision: the visual part of c. network: f. action_decoder: h_a, or None.
+      augmentation: of observations in training.
+      chunk: K. label_dim: D, the dimensions of a label.
+      proprio: what c says of the robot, "ee_pose" or "joints".
     """
 
+    # Every term of the loss and the rows it is a mean over: "all" or "target".
+    term_rows: ClassVar[dict[str, str]] = {"first": "all", "second": "all", "action": "target"}
+
+    vision: ViewsEncoder
+    network: MipNetwork
+    action_decoder: ActionDecoder | None
+    augmentation: Augmentation
     chunk: int
     label_dim: int
-    action_dim: int
-    decodes: bool
-    proprio: str
-    channels: Sequence[int]
-    features: int
-    hidden: int
-    condition: int
-    layers: int
-    width: int
-    decoder_layers: int
-    shift_pixels: int
-    shading: float
-    colour_jitter: float
-    pose_noise: float
-    encoder: str = "conv"
-    view_size: int = 0
-    dinov2_offset: float = 0.1
-    dinov2_dtype: str = "float32"
-    dinov2_remat: bool = False
+    proprio: str = PROPRIO[0]
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError if an attribute has a value that is not possible."""
+        check_choice("policy.proprio", self.proprio, PROPRIO)
 
     def setup(self):
-        if self.proprio not in ("ee_pose", "joints"):
-            raise ValueError(f"policy.proprio is {self.proprio!r}; expected ee_pose or joints")
-        self.vision = TwoViewEncoder(
-            self.channels,
-            self.features,
-            self.hidden,
-            self.condition,
-            encoder=self.encoder,
-            view_size=self.view_size,
-            dinov2_offset=self.dinov2_offset,
-            dinov2_dtype=self.dinov2_dtype,
-            dinov2_remat=self.dinov2_remat,
-        )
-        self.network = MipNetwork(self.layers, self.width)
-        if self.decodes:
-            self.action_decoder = ActionDecoder(self.decoder_layers, self.width, self.action_dim)
+        self.check()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether labels are latents, which h_a decodes."""
+        return self.action_decoder is not None
 
     def condition_on(self, observation: dict) -> jax.Array:
         """c_t: visual features with the proprioceptive state appended, (B, N).
@@ -111,11 +96,14 @@ class MipPolicy(nn.Module):
         return jnp.concatenate([visual, observation["proprio"] * known, known], axis=-1)
 
     def decode(self, labels: jax.Array) -> jax.Array:
-        """h_a: (..., Z) -> normalised actions (..., A); the identity for the baseline."""
+        """h_a: (..., D) -> standardised actions (..., A); without h_a labels, as they are.
+
+        `units.robot_action` brings either to physical units.
+        """
         return self.action_decoder(labels) if self.decodes else labels
 
     def act(self, observation: dict) -> jax.Array:
-        """Normalised action chunk (B, K, A): h_a(f(f(0, 0, c), t*, c)).
+        """Chunk of actions (B, K, A) as `decode` gives them: h_a(f(f(0, 0, c), t*, c)).
 
         Predicted labels are clipped to [-1, 1], the range of the demonstrations: away from
         them the network extrapolates, and the arm would be thrown about.
@@ -129,34 +117,35 @@ class MipPolicy(nn.Module):
     def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Unreduced terms, each (B,): the two regressions on labels, and decoded actions.
 
-        first  = f(0, 0, c),  second = f(a + (1 - t*) e, t*, c),  e ~ N(0, I);
-        0.1 [ ((first - a) / t*)^2 + ((second - a) / (1 - t*))^2 ] summed over dimensions, mean
-        over the chunk's real transitions; and the squared error of h_a of both predictions
-        against the robot's actions, likewise.
+        With the chunk a of labels and e ~ N(0, I),
+          first  = f(0, 0, c),  second = f(a + (1 - t*) e, t*, c);
+          0.1 [ ((first - a) / t*)^2 + ((second - a) / (1 - t*))^2 ],
+        summed over dimensions, mean over the chunk's real transitions; and likewise the squared
+        errors of the actions that h_a decodes from first and from second, which are 0 without h_a.
         """
-        key_shift, key_shading, key_colours, key_noise, key_pose = jax.random.split(key, 5)
-        label = batch["label"]
+        *image_keys, key_noise, key_pose = jax.random.split(key, 5)
+        label, action, valid = batch["label"], batch["action"], batch["valid"]
+        chex.assert_shape(label, (None, self.chunk, self.label_dim))
+        chex.assert_equal_shape_prefix([label, action, valid], 2)
         row_B = draws.row_numbers(batch, len(label))
-        image = random_shift(batch["image"], self.shift_pixels, key_shift, row_B)
-        image = random_shading(image, self.shading, key_shading, row_B)
-        image = random_colours(image, self.colour_jitter, key_colours, row_B)
-        blur = self.pose_noise * draws.normal(key_pose, row_B, batch["ee_pose"].shape[1:])
-        condition = self.condition_on({**batch, "image": image, "ee_pose": batch["ee_pose"] + blur})
+        seen = {
+            **batch,
+            "image": self.augmentation.images(batch["image"], image_keys, row_B),
+            "ee_pose": self.augmentation.pose(batch["ee_pose"], key_pose, row_B),
+        }
+        condition = self.condition_on(seen)
         first = self.network(jnp.zeros_like(label), 0.0, condition)
         noise = draws.normal(key_noise, row_B, label.shape[1:])
         second = self.network(label + (1.0 - T_STAR) * noise, T_STAR, condition)
 
-        def per_row(error_BxKxD, valid_BxK):
-            return jax.vmap(masked_mean)((error_BxKxD**2).sum(axis=-1), valid_BxK)
+        def per_row(error_BxKxD: jax.Array) -> jax.Array:
+            return jax.vmap(masked_mean)((error_BxKxD**2).sum(axis=-1), valid)
 
         terms = {
-            "first": 0.1 * per_row((first - label) / T_STAR, batch["valid"]),
-            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR), batch["valid"]),
-            "action": jnp.zeros(label.shape[0]),
+            "first": 0.1 * per_row((first - label) / T_STAR),
+            "second": 0.1 * per_row((second - label) / (1.0 - T_STAR)),
+            "action": jnp.zeros(len(label)),
         }
         if self.decodes:
-            terms["action"] = sum(
-                per_row(self.decode(guess) - batch["action"], batch["valid"])
-                for guess in (first, second)
-            )
+            terms["action"] = sum(per_row(self.decode(x) - action) for x in (first, second))
         return terms, {}

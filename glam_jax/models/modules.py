@@ -1,4 +1,4 @@
-"""The parts of a latent-action world model: the table of SPEC section 2, row by row.
+"""The parts of a latent-action world model: the table of docs/equations.md, row by row.
 
 Every world model is assembled from these. All vectors are normalised (see `normalize`):
 end-effector poses over all sources, proprioception and actions over the target.

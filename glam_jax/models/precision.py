@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from glam_jax.errors import check_choice
 from glam_jax.models.layers import Conv, DoublingConv, HalvingConv
 
 COMPUTE = ("float32", "bfloat16")
@@ -21,10 +22,9 @@ def apply(model: nn.Module, compute: str) -> Callable:
     layers are rounded likewise and their outputs widened again.
 
     Raises:
-      ValueError: `compute` is neither float32 nor bfloat16.
+      ConfigError: `compute` is neither float32 nor bfloat16.
     """
-    if compute not in COMPUTE:
-        raise ValueError(f"compute is {compute!r}; expected one of {', '.join(COMPUTE)}")
+    check_choice("compute", compute, COMPUTE)
     if compute == "float32":
         return model.apply
 

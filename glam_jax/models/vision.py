@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from glam_jax.models.cpu import in_chunks
-from glam_jax.models.dinov2.vit import DinoV2
 from glam_jax.models.layers import Conv, HalvingConv, patches
 
 CONV, DINOV2 = "conv", "dinov2"
@@ -61,51 +61,32 @@ def centre_of_mass(x_BxHxWxC: jax.Array) -> jax.Array:
     return jnp.concatenate([across / total, down / total], axis=-1)
 
 
-class TwoViewEncoder(nn.Module):
-    """Both camera views to one condition: (B, V, H, W, 3) uint8 -> (B, out).
+class ViewsEncoder(nn.Module):
+    """All camera views to one condition: (B, V, H, W, 3) in [0, 255] -> (B, out).
 
-    Per view an encoder, then over the concatenation Linear(256), LayerNorm, GELU, Linear(out),
-    LayerNorm; SPEC section 3.
+    Each view goes through an encoder of its own; then the concatenation through Linear(hidden),
+    LayerNorm, GELU, Linear(out), LayerNorm.
 
     Attributes:
-      encoder: "conv", `SmallEncoder` of `channels` and `features`, or "dinov2", `vit.DinoV2`.
-      view_size: side in pixels that the views are resized to before it; 0 leaves them.
-      dinov2_offset, dinov2_dtype, dinov2_remat: see `vit.DinoV2`.
+      view: V encoders, such as `SmallEncoder` or `DinoV2`: (B, H, W, 3) -> (B, features).
+      side: in pixels, to which views are resized before their encoders; 0 leaves them.
     """
 
-    channels: Sequence[int]
-    features: int
+    view: Sequence[nn.Module]
+    side: int
     hidden: int
     out: int
-    encoder: str = CONV
-    view_size: int = 0
-    dinov2_offset: float = 0.1
-    dinov2_dtype: str = "float32"
-    dinov2_remat: bool = False
 
     @nn.compact
     def __call__(self, image_BxVxHxWx3: jax.Array) -> jax.Array:
-        images = resize_views(image_BxVxHxWx3, self.view_size)
-        views = [
-            in_chunks(self.view(f"view_{v}"), images[:, v], ENCODED_AT_ONCE)
-            for v in range(images.shape[1])
+        chex.assert_shape(image_BxVxHxWx3, (None, len(self.view), None, None, 3))
+        images = resize_views(image_BxVxHxWx3, self.side)
+        seen = [
+            in_chunks(encoder, images[:, v], ENCODED_AT_ONCE) for v, encoder in enumerate(self.view)
         ]
-        x = nn.Dense(self.hidden)(jnp.concatenate(views, axis=-1))
+        x = nn.Dense(self.hidden)(jnp.concatenate(seen, axis=-1))
         x = nn.Dense(self.out)(nn.gelu(nn.LayerNorm()(x)))
         return nn.LayerNorm()(x)
-
-    def view(self, name: str) -> nn.Module:
-        """The encoder of one view."""
-        if self.encoder == CONV:
-            return SmallEncoder(self.channels, self.features, name=name)
-        if self.encoder != DINOV2:
-            raise ValueError(f"policy.encoder is {self.encoder!r}; expected one of {ENCODERS}")
-        return DinoV2(
-            offset=self.dinov2_offset,
-            dtype=jnp.dtype(self.dinov2_dtype),
-            remat=self.dinov2_remat,
-            name=name,
-        )
 
 
 def resize_views(image_BxVxHxWxC: jax.Array, side: int) -> jax.Array:

@@ -2,10 +2,11 @@
 
 A world model infers a latent action z in R^d of every transition from x_t to x_t+1, where
 x = (y, x^e) is the visual feature of the image and the end-effector pose. They differ in what z
-is and in what it must explain: `glam`, `clam` and `lapa`, compared in SPEC section 4.
+is and in what it must explain: `glam`, `clam` and `lapa`, compared in docs/equations.md.
 """
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax import schema
+from glam_jax.errors import ConfigError, check_choice
 from glam_jax.models import draws
 from glam_jax.models.cpu import in_chunks
 from glam_jax.models.layers import ConvDecoder, ConvEncoder
@@ -22,6 +24,25 @@ from glam_jax.models.modules import ActionDecoder, ForwardModel
 
 # Images in a chunk of the encoder's; see `cpu.in_chunks`.
 ENCODED_AT_ONCE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How large the networks of a world model are.
+
+    Attributes:
+      latent: d, the dimensions of z. visual: Y, those of y.
+      channels: of the image encoder's convolutions; the decoder's are the same backwards.
+      width: of every MLP.
+      posterior_blocks: of what infers z. forward_blocks: of the forward model.
+    """
+
+    latent: int
+    visual: int
+    channels: Sequence[int]
+    width: int
+    posterior_blocks: int
+    forward_blocks: int
 
 
 class LatentActionModel(nn.Module, kw_only=True):
@@ -32,8 +53,9 @@ class LatentActionModel(nn.Module, kw_only=True):
     that is trained on).
 
     Attributes:
+      layout: of the target's arrays: its views, the side of its images, its actions.
       modality: "rgb" or "mask"; what the images hold and how they are reconstructed.
-      views: V. latent: d. visual: Y. Others as in SPEC section 2.
+      sizes: of the networks.
       reconstruct_share: share of the rows whose image term is computed, on one frame of the
         window, both drawn at random: an unbiased estimate of the mean over all frames at a
         fraction of the cost. 1 / n with n whole: one row is drawn of every n.
@@ -44,53 +66,53 @@ class LatentActionModel(nn.Module, kw_only=True):
     # Whether it has an action decoder, and so the verb `decode`.
     decodes: ClassVar[bool] = False
 
+    layout: schema.Layout
     modality: str
-    image_size: int
-    latent: int
-    visual: int
-    channels: Sequence[int]
-    width: int
-    posterior_blocks: int
-    forward_blocks: int
+    sizes: Sizes
     reconstruct_share: float = 1.0
-    views: int = len(schema.VIEWS)
+
+    @nn.nowrap
+    def check(self) -> None:
+        """Raises ConfigError if an attribute has a value that is not possible."""
+        check_choice("world_model.modality", self.modality, schema.MODALITIES)
+        share = self.reconstruct_share
+        if not 0 < share <= 1 or (1 / share) % 1:
+            raise ConfigError(
+                f"world_model.reconstruct_share is {share}; expected one over a whole number, "
+                "such as 0.25"
+            )
 
     def setup(self):
-        check_choice("modality", self.modality, schema.MODALITIES)
-        if not 0 < self.reconstruct_share <= 1 or (1 / self.reconstruct_share) % 1:
-            raise ValueError(
-                f"reconstruct_share is {self.reconstruct_share}; expected one over a whole "
-                "number, such as 0.25"
-            )
-        image_channels = self.views * schema.MODALITIES[self.modality]
-        self.encoder = ConvEncoder(self.channels, self.visual)
-        self.decoder = ConvDecoder(self.channels, self.image_size, image_channels)
-        self.forward_model = ForwardModel(self.forward_blocks, self.width)
+        self.check()
+        sizes, (views, side, _, channels) = self.sizes, self.layout.image_shape(self.modality)
+        self.encoder = ConvEncoder(sizes.channels, sizes.visual)
+        self.decoder = ConvDecoder(sizes.channels, side, views * channels)
+        self.forward_model = ForwardModel(sizes.forward_blocks, sizes.width)
 
     @abc.abstractmethod
     def loss(self, batch: dict, key: jax.Array) -> tuple[dict, dict]:
         """Unreduced terms, each (B,), and metrics of one or more numbers a row, (B, ...).
 
         Vector terms are sums over dimensions and means over the window's transitions. `batch`
-        is a normalised window batch (`inputs.windows`). `term_rows` says which rows count: terms
+        is a normalised window batch (`units.windows`). `term_rows` says which rows count: terms
         of target rows are computed on all of them, and `losses.reduce_terms` leaves out the others.
         """
 
     @abc.abstractmethod
     def label(self, batch: dict) -> jax.Array:
-        """z_t of every transition, without noise: (B, T-1, Z); SPEC section 3, relabel."""
+        """z_t of every transition, without noise: (B, T-1, Z)."""
 
     def encode(self, image_BxTxVxHxWxC: jax.Array) -> jax.Array:
         """uint8 images -> visual features y (B, T, Y)."""
         b, t = image_BxTxVxHxWxC.shape[:2]
         pixels = self.pixels(image_BxTxVxHxWxC)
         pixels = pixels.reshape(b * t, *pixels.shape[2:])
-        return in_chunks(self.encoder, pixels, ENCODED_AT_ONCE).reshape(b, t, self.visual)
+        return in_chunks(self.encoder, pixels, ENCODED_AT_ONCE).reshape(b, t, self.sizes.visual)
 
     def pixels(self, image_VxHxWxC: jax.Array) -> jax.Array:
         """uint8 (..., V, H, W, C) -> float32 in [0, 1], views on channels, (..., H, W, V C)."""
-        *_, views, height, width, channels = image_VxHxWxC.shape
-        chex.assert_equal((views, channels), (self.views, schema.MODALITIES[self.modality]))
+        views, height, width, channels = self.layout.image_shape(self.modality)
+        chex.assert_shape(image_VxHxWxC, (..., views, height, width, channels))
         stacked = jnp.moveaxis(image_VxHxWxC, -4, -2)  # in uint8, a quarter of float32
         stacked = stacked.reshape(*stacked.shape[:-4], height, width, views * channels)
         scale = 255.0 if self.modality == "rgb" else 1.0
@@ -107,20 +129,20 @@ class LatentActionModel(nn.Module, kw_only=True):
     def reconstruct(self, image_BxTxVxHxWxC: jax.Array) -> jax.Array:
         """Images through the encoder and the decoder, float in [0, 1], for pictures."""
         b, t, v, h, w, c = image_BxTxVxHxWxC.shape
-        stacked = self.decoder(self.encode(image_BxTxVxHxWxC).reshape(b * t, self.visual))
+        stacked = self.decoder(self.encode(image_BxTxVxHxWxC).reshape(b * t, self.sizes.visual))
         out = jnp.moveaxis(stacked.reshape(b, t, h, w, v, c), -2, 2)
         return nn.sigmoid(out) if self.modality == "mask" else jnp.clip(out, 0.0, 1.0)
 
-    def forward_terms(self, y, y_next, batch, z) -> tuple[jax.Array, jax.Array]:
-        """Squared errors of x_t+1 predicted from x_t and z: of y and of the pose, (B, T-1)."""
+    def forward_terms(self, y, y_next, batch, z) -> dict[str, jax.Array]:
+        """Squared errors of x_t+1 predicted from x_t and z_t, (B, T-1): of y and of the pose."""
         dy, dee = self.forward_model(y, batch["ee_pose"][:, :-1], z)
         ee_error = (dee - batch["ee_step"]) * batch["ee_step_scale"]
-        return squared(dy - (y_next - y)), squared(ee_error)
+        return {"forward_y": squared(dy - (y_next - y)), "forward_ee": squared(ee_error)}
 
     def copy_baseline(self, y, y_next, batch) -> dict[str, jax.Array]:
-        """What the forward terms would read if nothing moved: MSE(x_t, x_t+1), (B, T-1)."""
-        ee_copy = batch["ee_step"] * batch["ee_step_scale"]
-        return {"copy_y": squared(y_next - y), "copy_ee": squared(ee_copy)}
+        """What the forward terms would read if nothing moved: |x_t+1 - x_t|^2, (B, T-1)."""
+        dee = batch["ee_step"] * batch["ee_step_scale"]
+        return {"copy_y": squared(y_next - y), "copy_ee": squared(dee)}
 
     def forward_errors(self, batch: dict) -> dict[str, jax.Array]:
         """Squared errors of x_t+1 predicted from x_t and its own label, each (B, T-1).
@@ -130,9 +152,8 @@ class LatentActionModel(nn.Module, kw_only=True):
         """
         y_BxTxY = self.encode(batch["image"])
         y, y_next = y_BxTxY[:, :-1], y_BxTxY[:, 1:]
-        forward_y, forward_ee = self.forward_terms(y, y_next, batch, self.label(batch))
-        copy = self.copy_baseline(y, y_next, batch)
-        return {"forward_y": forward_y, "forward_ee": forward_ee, **copy}
+        terms = self.forward_terms(y, y_next, batch, self.label(batch))
+        return terms | self.copy_baseline(y, y_next, batch)
 
     def image_term(self, batch: dict, y_BxTxY: jax.Array, key: jax.Array) -> jax.Array:
         """Reconstruction error summed over pixels, (B,): squared, or cross-entropy.
@@ -157,17 +178,18 @@ class GroundedModel(LatentActionModel, kw_only=True):
     """Base of the world models whose latents are decoded to robot actions.
 
     Attributes:
-      action_dim: A. decoder_layers: of the action decoder.
+      decoder_layers: of the action decoder.
     """
 
     decodes = True
 
-    action_dim: int
     decoder_layers: int
 
     def setup(self):
         super().setup()
-        self.action_decoder = ActionDecoder(self.decoder_layers, self.width, self.action_dim)
+        self.action_decoder = ActionDecoder(
+            self.decoder_layers, self.sizes.width, self.layout.action_dim
+        )
 
     def decode(self, z: jax.Array) -> jax.Array:
         """Normalised robot action of a latent, (..., Z) -> (..., A)."""
@@ -180,12 +202,6 @@ class GroundedModel(LatentActionModel, kw_only=True):
         """
         del key
         return self.label(batch)
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Raises ValueError, naming the known ones, if `value` is none of them."""
-    if value not in known:
-        raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
 
 def squared(x: jax.Array) -> jax.Array:

@@ -36,10 +36,10 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from glam_jax import files
-from glam_jax.data import spec
+from glam_jax.data import recording
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
-from glam_jax.inspect import report, survey, tables
+from glam_jax.inspect import page, report, survey
 from glam_jax.own_data import convert as conversion
 from glam_jax.own_data import frame_files, mask_page, readers
 from glam_jax.own_data import ingest as ingestion
@@ -73,7 +73,7 @@ def masks() -> None:
     chosen = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
     shown, tally = [], mask_tracks.Tally(keys.rate_hz)
     for episode in chosen.tolist():
-        mask_tracks.check_files(keys, keys.split, range(episode, episode + 1))
+        frame_files.check_masks(keys.mask_folder, keys.split, range(episode, episode + 1))
         raw, _ = next(reader.episodes(keys.split, episode, 1))
         place = f"{keys.split} episode {episode}"
         try:
@@ -84,7 +84,7 @@ def masks() -> None:
             raise DataError(f"{reader.folder}, {place}: {error}") from error
         tally.note(place, tracks)
         shown.append(mask_page.Shown(place, steps, tracks, keys.rate_hz, aim.rate_hz))
-    print(tables.text(tally.rows()))
+    print(page.text(tally.rows()))
     for text in tally.warnings:
         print(f"warning: {text}")
     out = _OUT.value or f"masks_{source.name}.html"
@@ -122,9 +122,7 @@ def convert(kind: str, path: str, out: str) -> None:
     if _CONFIG.value is None:
         from glam_jax.own_data.lerobot import exported  # needs the extra of LeRobot
 
-        told = exported.read(folder)
-        about = (told.task, told.source, told.keys, told.aim)
-        made = ingestion.ingest(root, *about, count=None, heldout=None)
+        made = ingestion.ingest(root, *exported.read(folder), count=None, heldout=None)
     else:
         source = _one_source()
         heldout = source.config.data.heldout_episodes
@@ -140,7 +138,7 @@ def export(kind: str, dataset: str, out: str) -> None:
         raise DataError(f"{given}: {len(folders)} datasets there, expected the folder of one")
     from glam_jax.own_data.lerobot import writer  # needs the extra of LeRobot
 
-    stored = spec.describe(folders[0])
+    stored = recording.describe(folders[0])
     rate = survey.rate_of(stored)
     made = writer.export(folders[0], stored, rate, files.path(out), _VIDEO.value)
     print(json.dumps(made, indent=2))
@@ -169,7 +167,7 @@ def _one_source() -> RecordedSource:
     _used_sources()
     if not _SOURCE.value:
         raise ConfigError("--source must name a source of the config")
-    return RecordedSource.named(_CONFIG.value, _SOURCE.value)
+    return RecordedSource(_CONFIG.value, _SOURCE.value)
 
 
 def _lerobot(kind: str, path: str) -> epath.Path:

@@ -1,6 +1,7 @@
 """One foreign episode to the schema: units, frames, rotation form, image size and rate."""
 
 import dataclasses
+import functools
 
 import chex
 import numpy as np
@@ -53,14 +54,11 @@ def convert(raw: dict[str, list[np.ndarray]], keys: KeyMap, aim: Aim) -> dict[st
     chex.assert_shape(steps["ee_pose"], (at.count, aim.layout.ee_dim))
     if keys.has_actions:
         steps["proprio"] = _scaled(raw, keys, "proprio", aim.layout.proprio_dim, at.continuous)
-        steps["action"] = _scaled(raw, keys, "action", aim.layout.action_dim, _commands(at, aim))
+        resample = at.commands
+        if aim.action_kind == "pose_delta":
+            resample = functools.partial(at.increments, arms=aim.layout.arms)
+        steps["action"] = _scaled(raw, keys, "action", aim.layout.action_dim, resample)
     return steps
-
-
-def _commands(at: Resampler, aim: Aim):
-    if aim.action_kind == "pose_delta":
-        return lambda actions: at.increments(actions, aim.layout.arms)
-    return at.commands
 
 
 def _poses(raw: dict, keys: KeyMap, at: Resampler) -> np.ndarray:

@@ -8,6 +8,7 @@ has the size of its frame, and any number above 0 on the objects.
 """
 
 import io
+from collections.abc import Mapping
 
 import numpy as np
 from etils import epath
@@ -25,17 +26,23 @@ def view_folder(root: epath.PathLike, split: str, episode: int, view: str) -> ep
     return files.path(root) / split / f"{episode:06d}" / view
 
 
-def check_masks(root: epath.PathLike, split: str, episodes: range, view: str) -> None:
-    """Raises DataError unless there is a folder for a view of every episode."""
-    if not (top := files.path(root)).is_dir():
-        raise DataError(f"{top}: no such folder, expected masks of the {view} view")
-    for episode in episodes:
-        folder = view_folder(root, split, episode, view)
-        if not folder.is_dir():
-            raise DataError(
-                f"{folder}: no such folder, expected masks of episodes {episodes[0]} to "
-                f"{episodes[-1]} of {split!r}, as of glam_jax.own_data frames"
-            )
+def check_masks(roots: Mapping[str, str], split: str, episodes: range) -> None:
+    """Raises DataError unless there are folders of masks of all episodes.
+
+    Args:
+      roots: view -> folder of its masks, "" where it has none. split, episodes: which ones.
+    """
+    for view, root in roots.items():
+        if not root or not episodes:
+            continue
+        if not (top := files.path(root)).is_dir():
+            raise DataError(f"{top}: no such folder, expected masks of the {view} view")
+        for folder in (view_folder(root, split, episode, view) for episode in episodes):
+            if not folder.is_dir():
+                raise DataError(
+                    f"{folder}: no such folder, expected masks of episodes {episodes[0]} to "
+                    f"{episodes[-1]} of {split!r}, as of glam_jax.own_data frames"
+                )
 
 
 def read_masks(folder: epath.Path, count: int, size: tuple[int, int]) -> np.ndarray:

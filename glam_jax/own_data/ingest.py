@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, with_cameras
+from glam_jax.data.recording import Recording, with_cameras
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
-from glam_jax.own_data import convert, key_map, masks, readers
+from glam_jax.own_data import convert, frame_files, key_map, masks, readers
 from glam_jax.schema import Episode
 
 _WARNINGS = 20  # that are printed
@@ -39,7 +39,6 @@ def ingest(
     aim: convert.Aim,
     count: int | None,
     heldout: int | None,
-    progress: bool = True,
 ) -> dict:
     """Makes sure that the converted dataset of a source holds what is wanted of it.
 
@@ -52,7 +51,6 @@ def ingest(
       count: training episodes, the first ones of `keys.split`; None takes all.
       heldout: held-out episodes, the last ones of `keys.heldout_split`, or of `keys.split`; None
         takes all of `keys.heldout_split`.
-      progress: show a bar.
 
     Returns:
       A report: `source`, `dataset` (folder), `episodes` (split -> number), `converted` (whether
@@ -73,9 +71,9 @@ def ingest(
     if converted:
         parts = episodes_of(keys, count, heldout)
         for split, first, number in parts.values():
-            masks.check_files(keys, split, range(first, first + number))
+            frame_files.check_masks(keys.mask_folder, split, range(first, first + number))
         made = {
-            split: _episodes(recording, keys, aim, *part, f"{source} {split}", progress, tally)
+            split: _episodes(recording, keys, aim, *part, f"{source} {split}", tally)
             for split, part in parts.items()
             if part[-1]
         }
@@ -156,7 +154,6 @@ def _episodes(
     first: int,
     count: int,
     name: str,
-    progress: bool,
     tally: masks.Tally,
 ) -> Iterator[Episode]:
     """Converted episodes of a foreign split; a wrong one ends it, named.
@@ -165,7 +162,7 @@ def _episodes(
     """
     reader = readers.open_reader(keys)
     raw = reader.episodes(split, first, count)
-    bar = tqdm(raw, f"converting {name}", count, unit="episode", disable=not progress)
+    bar = tqdm(raw, f"converting {name}", count, unit="episode")
     for index, (arrays, success) in enumerate(bar, start=first):
         place = f"{split} episode {index}"
         try:

@@ -14,10 +14,6 @@ from glam_jax.own_data import colours, rotations
 from glam_jax.own_data.colours import Colour
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-ANGLE_UNITS = ("rad", "deg")
-FITS = ("crop", "pad", "stretch")
-# RLDS's names: state, action, reward; or the action that led to the state of its step.
-ALIGNMENTS = ("sar", "ars")
 # What an action is, for checks and errors in physical units.
 ACTION_KINDS = ("joint_positions", "pose", "pose_delta", "other")
 
@@ -199,9 +195,10 @@ _SEVERAL = ("position", "rotation", "gripper", "proprio", "action")
 _NUMBERS = ("proprio_scale", "proprio_offset", "action_scale", "action_offset")
 _CHOICES = {
     "position_unit": tuple(METRES),
-    "angle_unit": ANGLE_UNITS,
-    "fit": FITS,
-    "alignment": ALIGNMENTS,
+    "angle_unit": ("rad", "deg"),
+    "fit": ("crop", "pad", "stretch"),
+    # RLDS's names: state, action, reward; or the action that led to the state of its step.
+    "alignment": ("sar", "ars"),
 }
 _LENGTHS = {"base_position": 3, "base_rotation": 4, "tool_offset": 3}
 

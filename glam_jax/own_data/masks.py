@@ -56,13 +56,6 @@ def _track(view: str, masks: np.ndarray) -> Track:
     return Track(view, TOGETHER, np.where(areas > 0, SEEN, EMPTY), areas)
 
 
-def check_files(keys: KeyMap, split: str, episodes: range) -> None:
-    """Raises DataError where masks of a segmenter are missing, as far as is quick to see."""
-    for view, folder in keys.mask_folder.items():
-        if folder and len(episodes):
-            frame_files.check_masks(folder, split, episodes, view)
-
-
 class Tally:
     """What became of the objects in many episodes, as numbers and as warnings.
 

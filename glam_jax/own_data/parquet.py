@@ -4,7 +4,8 @@ Values of a column are numbers (T,) or (T, n), or lists: of pictures as encoded
 bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
 """
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from etils import epath
@@ -30,9 +31,16 @@ def names(path: epath.Path) -> list[str]:
     Raises:
       DataError: the file is missing or damaged.
     """
+    with _readable(path) as at:
+        return pq.read_schema(at).names
+
+
+@contextlib.contextmanager
+def _readable(path: epath.Path) -> Iterator[epath.Path]:
+    """The file on this machine's disk; raises DataError for what goes wrong with it inside."""
     try:
         with files.local(path) as at:
-            return pq.read_schema(at).names
+            yield at
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path}: not readable as Parquet ({error})") from error
 
@@ -54,11 +62,8 @@ def read(
         if name not in known:
             raise DataError(f"{path}: no column {name!r}, found {', '.join(known)}")
     only = None if episode is None else [("episode_index", "==", episode)]
-    try:
-        with files.local(path) as at:
-            table = pq.read_table(at, columns=wanted, filters=only, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not readable as Parquet ({error})") from error
+    with _readable(path) as at:
+        table = pq.read_table(at, columns=wanted, filters=only, partitioning=None)
     place = str(path) if episode is None else f"{path}, episode {episode}"
     return {name: _values(table.column(name), f"{place}, column {name!r}") for name in wanted}
 

@@ -75,12 +75,14 @@ def track(
 def _step(objects: dict, image: np.ndarray, rate_hz: float, hold_steps: int) -> dict[str, int]:
     """Moves every object on to the next image; returns their states."""
     parts = {name: _Parts(one.colour, image) for name, one in objects.items()}
+    lost = {name for name, one in objects.items() if one.mask is None}
     taken, states = np.zeros(image.shape[:2], bool), {}
     for rule in (_overlapping, _nearby, _largest):
         for name, one in objects.items():
-            if name in states:
+            free = parts[name].free(taken)
+            if name in states or (name in lost) != (rule is _largest) or not len(free):
                 continue
-            chosen = rule(one, parts[name], parts[name].free(taken), rate_hz)
+            chosen = rule(one, parts[name], free, rate_hz)
             if len(chosen):
                 one.see(parts[name].mask(chosen))
                 taken |= one.mask
@@ -152,8 +154,6 @@ class _Parts:
 
 def _overlapping(one: _Object, parts: _Parts, free: np.ndarray, rate_hz: float) -> np.ndarray:
     """The part that overlaps the last mask most, and others that do and are near."""
-    if one.mask is None or not len(free):
-        return free[:0]
     shared = np.bincount(parts.labels[one.mask], minlength=len(parts.areas))[free]
     free, shared = free[shared > 0], shared[shared > 0]
     if len(free) < 2:
@@ -166,8 +166,6 @@ def _overlapping(one: _Object, parts: _Parts, free: np.ndarray, rate_hz: float) 
 
 def _nearby(one: _Object, parts: _Parts, free: np.ndarray, rate_hz: float) -> np.ndarray:
     """The part nearest to the last place, within reach."""
-    if one.mask is None or not len(free):
-        return free[:0]
     away = np.linalg.norm(parts.centres(free) - one.centre, axis=1)
     reach = _REACH + _REACH_PER_S * one.missing / rate_hz
     nearest = away.argmin()
@@ -176,6 +174,4 @@ def _nearby(one: _Object, parts: _Parts, free: np.ndarray, rate_hz: float) -> np
 
 def _largest(one: _Object, parts: _Parts, free: np.ndarray, rate_hz: float) -> np.ndarray:
     """The largest part, for an object that is nowhere yet."""
-    if one.mask is not None or not len(free):
-        return free[:0]
     return free[[parts.areas[free].argmax()]]

@@ -15,6 +15,7 @@ killed run leaves no half-written checkpoint. This is the only module that impor
 import dataclasses
 import errno
 import functools
+import itertools
 import logging as std_logging
 import zlib
 from collections.abc import Callable
@@ -33,27 +34,11 @@ from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState
 
 ARRAYS = ("train", "ema", "statistics")
+KEEP = 2  # newest checkpoints that are kept
 
 
 class CheckpointError(UserError, OSError):
     """A checkpoint could not be written, or none of those found could be read."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Restored:
-    """What `Checkpoints.restore_latest` found.
-
-    Attributes:
-      step: number of updates done when it was saved.
-      state: the train state, on the device.
-      statistics: nested dict of numpy arrays.
-      metadata: the JSON saved with it.
-    """
-
-    step: int
-    state: TrainState
-    statistics: dict
-    metadata: dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +65,11 @@ class Checkpoints:
       directory: folder of the stage's checkpoints; made if it does not exist.
       statistics: nested dict of arrays saved with each checkpoint; may be empty.
       metadata: JSON-compatible dict saved with each checkpoint.
-      keep: how many of the newest checkpoints to keep.
 
     Example:
       with Checkpoints(workdir / "pretrain", statistics=stats, metadata={"config": config}) as c:
-          found = c.restore_latest(jax.eval_shape(lambda: state))
-          c.save(found.state if found else state)
+          state = c.restore_latest(jax.eval_shape(lambda: state)) or state
+          c.save(state)
     """
 
     def __init__(
@@ -94,15 +78,11 @@ class Checkpoints:
         *,
         statistics: dict | None = None,
         metadata: dict | None = None,
-        keep: int = 2,
     ):
-        if keep < 1:
-            raise ValueError(f"keep: found {keep}, expected at least 1 checkpoint")
         self.directory = files.absolute(directory)
         self._statistics = jax.tree.map(np.asarray, statistics or {})
         self._metadata = metadata or {}
-        self._keep = keep
-        self._manager = _open(self.directory, keep)
+        self._manager = _open(self.directory, KEEP)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -163,8 +143,8 @@ class Checkpoints:
         finally:
             self._manager.close()
 
-    def restore_latest(self, abstract_state: TrainState) -> Restored | None:
-        """The newest checkpoint that can be read, or None if there is none at all.
+    def restore_latest(self, abstract_state: TrainState) -> TrainState | None:
+        """The newest train state that can be read, or None if there is none at all.
 
         A checkpoint that cannot be read is reported, passed over for the one before, and
         renamed to `corrupt_<step>` so that training can write that step again.
@@ -227,7 +207,7 @@ def restore_for_inference(directory: epath.PathLike) -> Inference:
 
 def _open(directory: epath.Path, keep: int | None) -> ocp.CheckpointManager:
     """Orbax's manager, read-only where `keep` is None; hosts open it together."""
-    _quiet_orbax()
+    logging.get_absl_logger().addFilter(_not_from_orbax)
     hosts.any_host(False)  # for Orbax's first exchange between them waits half a minute, on CPU
     handlers = {name: ocp.StandardCheckpointHandler() for name in ARRAYS}
     writes = keep is not None
@@ -266,14 +246,10 @@ def _newest(
     ) from error
 
 
-def _read_state(manager: ocp.CheckpointManager, abstract: TrainState, step: int) -> Restored:
+def _read_state(manager: ocp.CheckpointManager, abstract: TrainState, step: int) -> TrainState:
     abstract = jax.tree.map(_placed, abstract)
     items = _restore(manager, step, train=_without_ema(abstract), ema=abstract.ema)
-    train = items["train"]
-    state = TrainState(
-        step=train["step"], params=train["params"], ema=items["ema"], opt_state=train["opt_state"]
-    )
-    return Restored(step, state, items["statistics"], items["metadata"])
+    return TrainState(**items["train"], ema=items["ema"])
 
 
 def _read_inference(manager: ocp.CheckpointManager, step: int) -> Inference:
@@ -324,11 +300,8 @@ def _complete_steps(directory: epath.Path) -> list[int]:
 
 def _unused(path: epath.Path) -> epath.Path:
     """`path`, or the first of `path.1`, `path.2`, ... that does not exist."""
-    candidate, number = path, 0
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}.{number}")
-    return candidate
+    others = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(place for place in itertools.chain([path], others) if not place.exists())
 
 
 def _brief(error: BaseException) -> str:
@@ -337,10 +310,6 @@ def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {line if len(line) < 240 else '...' + line[-240:]}"
 
 
-def _quiet_orbax() -> None:
-    """Drops Orbax's log: a line per phase of each save, and errors that it raises as well."""
-    logging.get_absl_logger().addFilter(_not_from_orbax)
-
-
 def _not_from_orbax(record: std_logging.LogRecord) -> bool:
+    """Drops Orbax's log: a line per phase of each save, and errors that it raises as well."""
     return "orbax/checkpoint" not in record.pathname

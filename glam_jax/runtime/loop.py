@@ -35,7 +35,7 @@ class Feed(Protocol):
 
     Attributes:
       resident: True if `fetch` gives the same device arrays whatever the step.
-      batch, by_row, only: of use on several devices alone; see `pipeline.Feed`.
+      batch, by_row, only: of use on several devices alone; see `feeds.Feed`.
     """
 
     resident: bool
@@ -125,8 +125,6 @@ def fit(
     writer: Any = None,
     log_every: int = 50,
     steps_per_call: int = 1,
-    preemption: Preemption | None = None,
-    progress: bool = True,
 ) -> TrainState:
     """Trains from `state.step` to `steps` updates and returns the last state.
 
@@ -145,13 +143,11 @@ def fit(
         steps and after the last one, and must not keep the state.
       checkpoints: a `checkpoint.Checkpoints`; None saves nothing.
       save_every: steps between saves; the last state is always saved.
-      writer: a `writer.MetricWriter`; None writes nothing.
+      writer: a `metrics.MetricWriter`; None writes nothing.
       log_every: updates between rows. Rows also hold `steps_per_second` and `data_wait_share`,
         the share of the loop's time spent on fetching batches and moving them to the device.
       steps_per_call: most updates per dispatch; see `make_call`. Fewer where they would take longer
         than `LONGEST_CALL`.
-      preemption: an entered `Preemption`; None enters one for the duration.
-      progress: whether to draw the progress bar.
 
     Raises:
       NonFiniteLossError: at the first metric that is not finite; nothing is saved after it.
@@ -169,9 +165,8 @@ def fit(
     start = int(state.step)
     plan = _Plan(start, steps, tuple(hooks), save_every, steps_per_call)
     with contextlib.ExitStack() as stack:
-        preemption = preemption or stack.enter_context(Preemption())
-        progress = progress and hosts.is_leader()
-        log = stack.enter_context(StepLog(name, start, steps, writer, log_every, progress))
+        preemption = stack.enter_context(Preemption())
+        log = stack.enter_context(StepLog(name, start, steps, writer, log_every))
         state = sharding.place(state, False, mesh)
         state = _train(state, call, feed, mesh, plan, log, checkpoints, preemption)
         if checkpoints:

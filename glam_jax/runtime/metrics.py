@@ -1,7 +1,6 @@
 """Metrics on disk: TensorBoard scalars, and the same numbers as lines of JSON."""
 
 import json
-from typing import Any
 
 import numpy as np
 from etils import epath
@@ -39,19 +38,11 @@ class MetricWriter:
         self.close()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends the scalars of one step.
-
-        Raises:
-          ValueError: if a value is no scalar.
-        """
-        values = {name: _scalar(name, value) for name, value in metrics.items()}
+        """Appends the scalars of one step."""
+        values = {name: float(value) for name, value in metrics.items()}
         files.append_text(self._path, json.dumps({"step": int(step)} | values) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, int(step))
-
-    def flush(self) -> None:
-        """Hands everything written so far to the operating system."""
-        self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes both files."""
@@ -90,10 +81,3 @@ def _rows(path: epath.Path) -> list[dict]:
             ) from error
         rows.append(row)
     return rows
-
-
-def _scalar(name: str, value: Any) -> float:
-    array = np.asarray(value)
-    if array.size != 1:
-        raise ValueError(f"metric {name!r}: found shape {array.shape}, expected a scalar")
-    return float(array.reshape(()))

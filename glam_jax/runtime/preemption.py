@@ -18,8 +18,8 @@ class Preemption:
 
     Example:
       with Preemption() as preemption:
-          state = fit(state, step, feed, steps=100, name="pretrain", preemption=preemption)
-          preemption.check("relabel")
+          while not preemption.requested:
+              ...
     """
 
     def __init__(self):
@@ -33,11 +33,6 @@ class Preemption:
     def __exit__(self, *_) -> None:
         for kind, handler in self._before.items():
             signal.signal(kind, handler)
-
-    def check(self, name: str) -> None:
-        """Raises Preempted if a stop was asked for; `name` says what was stopped."""
-        if self.requested:
-            raise Preempted(f"{name}: stopped on request")
 
     def _ask(self, kind: int, _) -> None:
         self.requested = True

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from glam_jax.errors import UserError
+from glam_jax.runtime import hosts
 
 
 class NonFiniteLossError(UserError, ArithmeticError):
@@ -42,12 +43,9 @@ class StepLog:
       steps: the step that it ends at.
       writer: a `writer.MetricWriter`, or None.
       log_every: updates between written rows; the last one is always written.
-      progress: whether to draw the bar.
     """
 
-    def __init__(
-        self, name: str, start: int, steps: int, writer: Any, log_every: int, progress: bool
-    ):
+    def __init__(self, name: str, start: int, steps: int, writer: Any, log_every: int):
         self.seconds_per_update: float | None = None
         self._name, self._steps, self._log_every = name, steps, log_every
         self._writer = writer
@@ -61,7 +59,7 @@ class StepLog:
             initial=start,
             desc=name,
             unit="step",
-            disable=not progress,
+            disable=not hosts.is_leader(),
             dynamic_ncols=True,
         )
 

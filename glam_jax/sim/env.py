@@ -21,7 +21,8 @@ from glam_jax.sim.robots import FINGER_TRAVEL, ROBOTS, Robot
 from glam_jax.sim.tasks import TASKS
 from glam_jax.sim.tasks.task import Situation, Start, Task
 
-# Count up when a change of scenes, robots or experts makes other episodes of the same seeds.
+# Count up when a change of scenes, robots, tasks or experts makes other episodes of the same seeds:
+# `demonstrations.simulated` refuses episodes of other versions.
 SIMULATOR_VERSION = f"glam_jax simulation 8, mujoco-mjx {mujoco.__version__}"
 
 

@@ -111,9 +111,10 @@ class ContactLimits:
     points: int
 
 
-# Front and overhead camera of a task, the same for every robot: tight on its workspace, and so
-# far away that a cube spans about as many pixels wherever it lies. Overhead looks down at 60
-# degrees from the front: straight down, hand and arm would hide the object for most of an episode.
+# Cameras of a task by view, the same for every robot but for the displacements in `realism`: tight
+# on its workspace, and so far away that a cube spans about as many pixels wherever it lies.
+# Overhead looks down at 60 degrees from the front: straight down, hand and arm would hide the
+# object for most of an episode.
 NEAR = {  # 52 cm wide
     "front": Camera((1.76, 0.0, 0.70), (0.46, 0.0, 0.175), 21.0),
     "overhead": Camera((1.16, 0.0, 1.34), (0.46, 0.0, 0.13), 21.0),

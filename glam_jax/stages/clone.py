@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,28 +12,52 @@ from ml_collections import ConfigDict
 from glam_jax import schema
 from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
-from glam_jax.models import losses, mip, precision
+from glam_jax.errors import check_choice
+from glam_jax.models import losses, mip, precision, vision
+from glam_jax.models.augment import Augmentation
 from glam_jax.models.dinov2 import weights
+from glam_jax.models.dinov2.vit import DinoV2
+from glam_jax.models.modules import ActionDecoder
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import inputs, training
+from glam_jax.stages import training, units
 from glam_jax.stages.decoded_error import measure_of, summary
 
 EVALUATION_BATCH = 128
 
 
 def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipPolicy:
-    """The policy that a config describes, predicting chunks of labels of `label_dim`."""
-    settings = {
-        k: tuple(v) if isinstance(v, (list, tuple)) else v
-        for k, v in config.policy.items()
-        if k != "dinov2_weights"  # a path; `weights.with_weights` reads it
-    }
-    return mip.MipPolicy(
+    """The policy that a config describes, predicting chunks of labels of `label_dim`.
+
+    Raises:
+      ConfigError: a value of `config.policy` is not possible.
+    """
+    policy, decoder = config.policy, None
+    if config.method != "mip":
+        decoder = ActionDecoder(policy.decoder_layers, policy.width, layout.action_dim)
+    views = tuple(_view_encoder(policy) for _ in layout.views)
+    model = mip.MipPolicy(
+        vision=vision.ViewsEncoder(views, policy.view_size, policy.hidden, policy.condition),
+        network=mip.MipNetwork(policy.layers, policy.width),
+        action_decoder=decoder,
+        augmentation=Augmentation(
+            policy.shift_pixels, policy.shading, policy.colour_jitter, policy.pose_noise
+        ),
+        chunk=policy.chunk,
         label_dim=label_dim,
-        action_dim=layout.action_dim,
-        decodes=config.method != "mip",
-        **settings,
+        proprio=policy.proprio,
     )
+    model.check()
+    return model
+
+
+def _view_encoder(policy: ConfigDict) -> nn.Module:
+    """The encoder of one view."""
+    check_choice("policy.encoder", policy.encoder, vision.ENCODERS)
+    if policy.encoder == vision.CONV:
+        return vision.SmallEncoder(tuple(policy.channels), policy.features)
+    check_choice("policy.dinov2_dtype", policy.dinov2_dtype, vision.DTYPES)
+    dtype = jnp.dtype(policy.dinov2_dtype)
+    return DinoV2(offset=policy.dinov2_offset, dtype=dtype, remat=policy.dinov2_remat)
 
 
 def make_loss(
@@ -42,7 +67,7 @@ def make_loss(
     target_rows: np.ndarray,
     compute: str = "float32",
 ):
-    """(params, batch, key) -> (scalar, terms): SPEC section 3's loss.
+    """(params, batch, key) -> (scalar, terms): the loss of stage 2, docs/equations.md.
 
     Args:
       model, stats: see `clone`. weights: term -> weight.
@@ -53,8 +78,8 @@ def make_loss(
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        terms, _ = apply(params, inputs.chunks(batch, stats), key, method="loss")
-        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"], share)
+        terms, _ = apply(params, units.chunks(batch, stats), key, method="loss")
+        return losses.reduce_terms(terms, model.term_rows, weights, batch["is_target"], share)
 
     return loss
 
@@ -68,9 +93,9 @@ def make_act(model: mip.MipPolicy):
 
     def act(params, observation, keys):
         del keys  # MIP acts deterministically.
-        seen = inputs.observation(observation, params["stats"])
+        seen = units.observation(observation, params["stats"])
         answer = model.apply(params["params"], seen, method="act")
-        return inputs.robot_action(answer, params["stats"], model.decodes)
+        return units.robot_action(answer, params["stats"], model.decodes)
 
     return act
 
@@ -119,7 +144,7 @@ def clone(
       config: the resolved config of the run.
       store: training episodes. heldout: target episodes kept apart.
       labels: (n, D) what to predict for each transition of `store`, in order.
-      stats: `inputs.label_statistics`, saved inside the checkpoints.
+      stats: `units.label_statistics`, saved inside the checkpoints.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
       See `loop.fit`; where training starts, `weights.with_weights` too.
@@ -131,10 +156,8 @@ def clone(
     feed = feeds.ChunkFeed(store, draw, labels, chunk)
     act = make_act(model)
     target_rows = feeds.target_rows(run.batch, run.target_share)
-    ema = training.train(
+    stage = training.Stage(
         "stage 2, policy",
-        config,
-        run,
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
@@ -142,10 +165,9 @@ def clone(
         evaluate=lambda step, state: decoded_error(
             act, {"params": state.ema, "stats": stats}, heldout, config
         ),
-        stats=stats,
-        metadata={"label_dim": labels.shape[1]},
-        directory=directory,
     )
+    metadata = {"label_dim": labels.shape[1]}
+    ema = training.train(stage, config, run, stats=stats, metadata=metadata, directory=directory)
     return {"params": ema, "stats": stats}
 
 

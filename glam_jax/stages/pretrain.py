@@ -12,7 +12,7 @@ from glam_jax.data.store import Store
 from glam_jax.models import losses, precision
 from glam_jax.models.lapa import Lapa
 from glam_jax.models.world_model import LatentActionModel
-from glam_jax.stages import codebook, inputs, training
+from glam_jax.stages import codebook, training, units
 from glam_jax.stages.world_model import WorldModel, build
 
 
@@ -34,7 +34,7 @@ def make_loss(
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
     def loss(params, batch, key):
-        terms, metrics = apply(params, inputs.windows(batch, stats), key, method="loss")
+        terms, metrics = apply(params, units.windows(batch, stats), key, method="loss")
         is_target = batch["is_target"]
         total, means = losses.reduce_terms(terms, model.term_rows, weights, is_target, share)
         return total, means | {name: value.mean(axis=0) for name, value in metrics.items()}
@@ -47,7 +47,7 @@ def init_params(model: LatentActionModel, layout: schema.Layout, seed: int) -> d
     shapes = schema.window_batch_shapes(layout, 2, 2, model.modality)
     batch = jax.tree.map(jnp.asarray, schema.fake_batch(shapes))
     nothing = {"mean": 0.0, "std": 1.0, "diff_std": 1.0}
-    batch = inputs.windows(batch, dict.fromkeys(("ee_pose", "proprio", "action"), nothing))
+    batch = units.windows(batch, dict.fromkeys(("ee_pose", "proprio", "action"), nothing))
 
     def init(key):
         return model.init(key, batch, key, method="loss")
@@ -86,17 +86,13 @@ def pretrain(
             return {}
         return WorldModel(model, state.ema, stats).decoded_error(heldout, config)
 
-    ema = training.train(
+    stage = training.Stage(
         "stage 1, world model",
-        config,
-        run,
         loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         evaluate=evaluate,
-        stats=stats,
-        metadata={},
-        directory=directory,
         amend=codebook.make_amend(run) if isinstance(model, Lapa) else None,
     )
+    ema = training.train(stage, config, run, stats=stats, metadata={}, directory=directory)
     return WorldModel(model, ema, stats)

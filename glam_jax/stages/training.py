@@ -1,6 +1,7 @@
 """What both stages share: optimizer, checkpoints, metrics and the loop, from one config section."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -39,47 +40,57 @@ def make_step(
     return step, optimizer
 
 
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a stage trains.
+
+    Attributes:
+      name: what progress bars and errors call it.
+      loss, feed, amend: see `loop.make_train_step`.
+      init: makes the initial parameters.
+      evaluate: hook on held-out episodes, every `run.evaluate_every` steps.
+      pretrained: puts what was trained before into the initial parameters; called where training
+        starts, not where it continues.
+    """
+
+    name: str
+    loss: loop.Loss
+    feed: loop.Feed
+    init: Callable[[], Any]
+    evaluate: loop.Hook
+    amend: loop.Amend | None = None
+    pretrained: Callable[[Any], Any] = lambda params: params
+
+
 def train(
-    name: str,
+    stage: Stage,
     config: ConfigDict,
     run: ConfigDict,
     *,
-    loss: loop.Loss,
-    feed: loop.Feed,
-    init: Callable[[], Any],
-    evaluate: loop.Hook,
     stats: dict,
     metadata: dict,
     directory: epath.Path,
-    amend: loop.Amend | None = None,
-    pretrained: Callable[[Any], Any] = lambda params: params,
 ) -> Any:
     """Trains one stage to its end, continuing from the stage's folder; returns the averaged
     parameters.
 
     Args:
-      name: what progress bars and errors call the stage.
       config: the resolved config of the run, saved with each checkpoint.
       run: the stage's section of it.
-      loss, feed, amend: see `loop.make_train_step`.
-      init: makes the initial parameters.
-      pretrained: puts what was trained before into the initial parameters; called where training
-        starts, not where it continues.
-      evaluate: hook on held-out episodes, every `run.evaluate_every` steps.
       stats: normalisation statistics, saved with each checkpoint, as is `metadata`.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
       See `loop.fit`.
     """
-    step, optimizer = make_step(config, run, loss=loss, feed=feed, amend=amend)
+    feed = stage.feed
+    step, optimizer = make_step(config, run, loss=stage.loss, feed=feed, amend=stage.amend)
 
     def start(prepare=lambda params: params):
-        return optim.init_state(prepare(init()), optimizer)
+        return optim.init_state(prepare(stage.init()), optimizer)
 
     metadata = {"config": config.to_dict(), **metadata}
     with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
-        found = checkpoints.restore_latest(jax.eval_shape(start))
-        state = found.state if found else start(pretrained)
+        state = checkpoints.restore_latest(jax.eval_shape(start)) or start(stage.pretrained)
         with contextlib.ExitStack() as stack:
             metrics = None
             if hosts.is_leader():
@@ -89,8 +100,8 @@ def train(
                 step,
                 feed,
                 steps=run.steps,
-                name=name,
-                hooks=[(run.evaluate_every, evaluate)],
+                name=stage.name,
+                hooks=[(run.evaluate_every, stage.evaluate)],
                 checkpoints=checkpoints,
                 save_every=run.save_every,
                 writer=metrics,

@@ -13,12 +13,13 @@ from ml_collections import ConfigDict
 from glam_jax import schema
 from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
+from glam_jax.errors import ConfigError
 from glam_jax.models.clam import Clam
 from glam_jax.models.glam import Glam
 from glam_jax.models.lapa import Lapa
-from glam_jax.models.world_model import LatentActionModel
+from glam_jax.models.world_model import LatentActionModel, Sizes
 from glam_jax.runtime import checkpoint
-from glam_jax.stages import decoded_error, inputs
+from glam_jax.stages import decoded_error, units
 
 # Transitions per call where no gradient is taken.
 LABEL_BATCH = 256
@@ -36,19 +37,25 @@ def build(config: ConfigDict, layout: schema.Layout) -> LatentActionModel:
     """The world model that a config describes.
 
     Raises:
-      ValueError: the config's method has none.
+      ConfigError: the config's method has none, or another one than `config.world_model` is of,
+        or a value there is not possible.
     """
     kind = world_model_of(config.method)
     if kind is None:
-        raise ValueError(f"method {config.method} has no world model")
-    settings = {name: _frozen(value) for name, value in config.world_model.items()}
-    if kind.decodes:
-        settings["action_dim"] = layout.action_dim
-    return kind(image_size=layout.image_size, views=len(layout.views), **settings)
-
-
-def _frozen(value):
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+        raise ConfigError(f"method {config.method} has no world model")
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in config.world_model.items()}
+    known = [field.name for field in dataclasses.fields(Sizes)]
+    sizes = Sizes(**{name: settings.pop(name) for name in known})
+    own = {f.name for f in dataclasses.fields(kind)} - {"layout", "sizes", "parent", "name"}
+    if own != set(settings):
+        raise ConfigError(
+            f"method is {config.method}, but world_model has the settings of another: found "
+            f"{', '.join(sorted(settings))}; expected {', '.join(sorted(own))}. Choose the method "
+            f"with the task: --config=configs/{config.task}.py:method={config.method}"
+        )
+    model = kind(layout=layout, sizes=sizes, **settings)
+    model.check()
+    return model
 
 
 def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path) -> "WorldModel":
@@ -64,8 +71,9 @@ def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path) -> "W
 @functools.partial(jax.jit, static_argnames=("model", "verb"))
 def _answer(model: LatentActionModel, verb: str, params, stats, batch: dict, *key: jax.Array):
     """What a verb of the model says of the one transition of each row of a batch: (B, ...)."""
-    seen = inputs.windows(batch, stats)
+    seen = units.windows(batch, stats)
     answer = model.apply(params, seen, *key, method=verb)
+    chex.assert_tree_shape_prefix(answer, (len(batch["is_target"]), 1))
     return jax.tree.map(lambda x_BxTx: x_BxTx[:, 0], answer)
 
 
@@ -91,13 +99,18 @@ class WorldModel:
         """Whether it has an action decoder."""
         return self.model.decodes
 
+    @property
+    def modality(self) -> str:
+        """What it sees: "rgb" or "mask"."""
+        return self.model.modality
+
     def _of_transitions(self, store: Store, verb: str, key: jax.Array | None = None):
         """The answers of a verb for every transition of a store, in order: arrays (n, ...).
 
         A verb that draws gets another key for each batch.
         """
         found = []
-        batches = feeds.transition_batches(store, LABEL_BATCH, self.model.modality)
+        batches = feeds.transition_batches(store, LABEL_BATCH, self.modality)
         for index, batch in enumerate(batches):
             keys = () if key is None else (jax.random.fold_in(key, index),)
             answer = _answer(self.model, verb, self.params, self.stats, batch, *keys)
@@ -139,7 +152,7 @@ class WorldModel:
           ValueError: this world model has no action decoder.
         """
         self._check_decodes()
-        chex.assert_rank(z, 2)
+        chex.assert_shape(z, (None, self.model.sizes.latent))
         padded = np.concatenate([z, np.zeros((-len(z) % LABEL_BATCH, z.shape[1]), z.dtype)])
         rows = padded.reshape(-1, LABEL_BATCH, z.shape[1])
         actions = [_decode(self.model, self.params, self.stats, row) for row in rows]

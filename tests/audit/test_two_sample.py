@@ -17,19 +17,19 @@ def test_the_energy_coefficient_by_hand():
     # Distances across are 2; within the second set 2 too: (2 * 2 - 0 - 2) / (2 * 2).
     one = [np.array([[0.0]]), np.array([[0.0]])]
     other = [np.array([[1.0], [1.0]]), np.array([[3.0]])]
-    assert energy_test(one, other, 9).coefficient == pytest.approx(0.5)
+    assert energy_test(one, other, 9)[0] == pytest.approx(0.5)
     # Two points: as far apart as sets can be.
-    assert energy_test(one, [z + 5.0 for z in one], 9).coefficient == pytest.approx(1.0)
-    assert energy_test(one, [z for z in one], 9).coefficient == 0.0
+    assert energy_test(one, [z + 5.0 for z in one], 9)[0] == pytest.approx(1.0)
+    assert energy_test(one, [z for z in one], 9)[0] == 0.0
 
 
 def test_alike_sets_are_not_told_apart(rng):
     found = [energy_test(episodes(rng, 12), episodes(rng, 12), 199, i) for i in range(20)]
-    coefficients = np.array([f.coefficient for f in found])
+    coefficients, p_values = np.array(found).T
     assert abs(coefficients.mean()) < 0.01 and np.abs(coefficients).max() < 0.1
     # Episodes scatter more than their transitions say; a test that took transitions for
     # observations would reject nearly always.
-    assert sum(f.p_value < 0.05 for f in found) <= 4
+    assert sum(p_values < 0.05) <= 4
     assert abs(separability(episodes(rng, 12), episodes(rng, 12)) - 0.5) < 0.15
 
 
@@ -38,15 +38,15 @@ def test_more_episodes_shrink_the_p_value_and_not_the_coefficient(rng):
         energy_test(episodes(rng, n, own=0.1), episodes(rng, n, shift=0.1, own=0.1), 999)
         for n in (5, 60)
     )
-    assert many.p_value == 0.001 and abs(few.coefficient - many.coefficient) < 0.05
-    assert many.coefficient < 0.05
+    assert many[1] == 0.001 and abs(few[0] - many[0]) < 0.05
+    assert many[0] < 0.05
 
 
 @pytest.mark.parametrize("other", [{"shift": 1.5}, {"spread": 4.0}])
 def test_shifted_and_scattered_sets_are_told_apart(rng, other):
     one, moved = episodes(rng, 12), episodes(rng, 12, **other)
-    found = energy_test(one, moved)
-    assert found.p_value == 0.001 and found.coefficient > 0.1
+    coefficient, p_value = energy_test(one, moved)
+    assert p_value == 0.001 and coefficient > 0.1
     # The spread differs at equal mean: only quadratic features see that.
     assert separability(one, moved) > 0.8
 
@@ -56,8 +56,6 @@ def test_too_little_is_refused():
     for test in (energy_test, separability):
         with pytest.raises(ValueError, match="1 and 2 episodes; expected at least 2"):
             test(good[:1], good)
-        with pytest.raises(ValueError, match="without transitions"):
-            test(good, [np.zeros((0, 2)), good[0]])
 
 
 def test_long_episodes_are_thinned_evenly():
@@ -78,7 +76,5 @@ def test_the_range_is_that_of_the_training_inputs(rng):
     # Each coordinate is within reach, but not both together.
     assert known.share_inside(np.array([[5.0, 1.0]])) == 0.0
     assert known.share_inside(np.array([[5.0, 5.0]])) == 1.0
-    with pytest.raises(ValueError, match="more rows than dimensions"):
+    with pytest.raises(ValueError, match="2 latents of 2 dimensions"):
         LatentRange.of(z[:2], 0.99)
-    with pytest.raises(ValueError, match="quantile is 1.5"):
-        LatentRange.of(z, 1.5)

@@ -21,13 +21,12 @@ from glam_jax.benchmark import (
     machine,
     page,
     record,
+    simulation,
     suite,
     training,
-    worlds,
 )
 from glam_jax.benchmark.case import BenchmarkError, Case, Work
-from glam_jax.benchmark.ceilings import Ceilings
-from glam_jax.benchmark.native import NativeWorlds
+from glam_jax.benchmark.engines import NativeWorlds
 from glam_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -54,17 +53,10 @@ class Clock:
         return run
 
 
-def test_medians_and_quartiles_by_hand():
-    values = (3.0, 1.0, 2.0, 10.0)
-    assert clock.median(values) == 2.5
-    # Sorted 1 2 3 10: a quarter of the way from the first to the last lies at index 0.75.
-    assert clock.quartiles(values) == (1.75, 4.75)
-
-
 def test_warming_up_is_not_counted():
     time = Clock()
     found = clock.repeat(time.work(9, 1, 2, 3), repeats=3, warm_up=1, clock=time)
-    assert found.seconds == (1.0, 2.0, 3.0) and found.fastest == 1.0
+    assert found.seconds == (1.0, 2.0, 3.0)
 
 
 def test_the_first_call_counts_where_nothing_warms_up():
@@ -92,11 +84,6 @@ def test_ratios_are_to_the_fixed_computation_on_both_sides():
     found = clock.repeat(time.work(9, 4, 6), repeats=2, reference=fixed, clock=time)
     assert found.reference == (1.0, 3.0, 1.0)
     assert found.ratios == (2.0, 3.0)
-
-
-def test_no_repeats_is_an_error():
-    with pytest.raises(ValueError, match="repeats is 0"):
-        clock.repeat(lambda: None, repeats=0)
 
 
 # --- Counting ---------------------------------------------------------------------------
@@ -193,26 +180,24 @@ def small_config(stage):
 
 
 def test_native_worlds_are_those_of_mujoco():
-    env = worlds.env_of("lifting")
+    env = simulation.env_of("lifting")
     model = env.mj_model
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     qpos, ctrl = np.stack([data.qpos] * 3), np.zeros((3, model.nu))
     ctrl[1, 0] = 0.1
-    found = NativeWorlds(env, qpos, threads=2).run(ctrl, 20)
+    found = NativeWorlds(env, qpos).run(ctrl, 20)
     for world in range(3):
         data = mujoco.MjData(model)
         data.ctrl[:] = ctrl[world]
         for _ in range(20):
             mujoco.mj_step(model, data)
         np.testing.assert_allclose(found[world], data.qpos, atol=1e-9)
-    with pytest.raises(ValueError, match="qpos: found shape"):
-        NativeWorlds(env, qpos[:, 1:])
 
 
 ASK_TWICE = """
 import types, mujoco
-from glam_jax.benchmark.native import NativePictures
+from glam_jax.benchmark.engines import NativePictures
 scene = types.SimpleNamespace(mj_model=mujoco.MjModel.from_xml_string("<mujoco/>"))
 for _ in range(2):
     try:
@@ -231,7 +216,7 @@ def test_opengl_that_is_missing_is_missing_again():
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    first, second = done.stdout.split("\n")[:2]
+    first, second = done.stdout.splitlines()[-2:]  # MJX may speak before them
     assert first == second and first in ("drawn", "no OpenGL")
 
 
@@ -245,20 +230,22 @@ def test_unknown_groups_and_sizes_say_what_is_known():
     assert suite.choose([]) == list(suite.GROUPS)
     assert issubclass(BenchmarkError, UserError)  # so that it is one line
     with pytest.raises(BenchmarkError, match="--batches: found 'many'"):
-        case.numbers("batches", ["64", "many"])
+        case.asked(True, batches=["64", "many"])
 
 
 def test_batches_of_the_scales_that_are_asked_for():
-    quick = case.defaults(quick=True)
-    assert case.batches(quick, [], ()) == {"standard": (64,), "paper": ()}
-    assert case.batches(quick, [], (4, 8)) == {"standard": (4, 8), "paper": ()}
-    assert case.batches(quick, ["paper"], ()) == {"standard": (), "paper": (8,)}
+    def batches(scales, *numbers):
+        return case.asked(True, scales, batches=numbers).batches
+
+    assert batches([]) == {"standard": (64,), "paper": ()}
+    assert batches([], "4", "8") == {"standard": (4, 8), "paper": ()}
+    assert batches(["paper"]) == {"standard": (), "paper": (8,)}
     with pytest.raises(BenchmarkError, match="unknown scale big; known: standard, paper"):
-        case.batches(quick, ["big"], ())
+        batches(["big"])
 
 
 def test_cases_are_chosen_by_a_regular_expression():
-    sizes = case.asked(True, [], batches=[], worlds=[], pixels=[], trials=["8", "1000"])
+    sizes = case.asked(True, trials=["8", "1000"])
     found = suite.cases(["stage1", "evaluation"], sizes, "lifting/.*1000")
     assert [(one.name, one.items) for one in found] == [
         ("evaluation/lifting/1000 trials/20 steps", 1000)
@@ -284,9 +271,8 @@ HERE = {
     "cores": 2,
     "device": "cpu (cpu)",
     "devices": 1,
-    "huge_pages": False,
 }
-CEILINGS = Ceilings({"float32": 100.0, "bfloat16": 200.0}, 10.0)
+CEILINGS = {"flops_per_s": {"float32": 100.0, "bfloat16": 200.0}, "bytes_per_s": 10.0}
 
 
 def row(name, seconds, work_cost=None):
@@ -312,17 +298,16 @@ def test_a_row_by_hand():
 def test_only_what_is_worse_than_the_tolerance_is():
     old = results(render_a=1.0, render_b=1.0, render_c=1.0)
     new = results(render_a=1.29, render_b=1.31, render_c=0.5)
-    found = comparison.compare(old, new, 0.3)
-    assert found.worse == ["render/b"] and found.warnings == ()
-    text = found.text()
+    text, worse = comparison.compare(old, new, 0.3)
+    assert worse == ["render/b"] and "warning" not in text
     assert "+31%" in text and "worse by more than 30%: render/b" in text
-    assert comparison.compare(old, new, 0.4).worse == []
+    assert comparison.compare(old, new, 0.4)[1] == []
 
 
 def test_what_only_one_has_is_named():
     old = results(render_a=1.0, render_b=1.0, physics_a=1.0)
     new = results(render_a=1.0, render_c=1.0)
-    text = comparison.compare(old, new, 0.3).text()
+    text, _ = comparison.compare(old, new, 0.3)
     assert "measured before, not now: render/b" in text
     assert "measured now, not before: render/c" in text
     assert "physics" not in text  # a group that was not asked for
@@ -330,30 +315,13 @@ def test_what_only_one_has_is_named():
 
 def test_another_machine_is_warned_of():
     other = {**HERE, "processor": "two", "cores": 4}
-    text = comparison.compare(results(render_a=1.0), results(other, render_a=1.0), 0.3).text()
+    text, _ = comparison.compare(results(render_a=1.0), results(other, render_a=1.0), 0.3)
     assert "another machine" in text and "cores: 2 there, 4 here" in text
     assert machine.differences(HERE, HERE) == []
 
 
 def test_what_an_older_file_does_not_say_is_no_difference():
     assert machine.differences({"cores": 2}, HERE) == []
-    pages = {**HERE, "huge_pages": True}
-    assert machine.differences(HERE, pages) == ["huge_pages: False there, True here"]
-
-
-@pytest.mark.parametrize(
-    ("tunables", "enabled", "found"),
-    [
-        ("", "[always] madvise never", True),
-        ("", "always [madvise] never", False),
-        ("glibc.malloc.check=1:glibc.malloc.hugetlb=1", "always [madvise] never", True),
-        ("glibc.malloc.hugetlb=1", "always madvise [never]", False),
-        ("glibc.malloc.hugetlb=0", "always [madvise] never", False),
-        ("glibc.malloc.hugetlb=1", "", False),  # not Linux
-    ],
-)
-def test_huge_pages(tunables, enabled, found):
-    assert machine.huge_pages(tunables, enabled) is found
 
 
 def test_nothing_in_common_is_an_error():
@@ -365,8 +333,8 @@ def test_a_failed_case_is_shown_and_not_compared():
     made = Case("render/b", "image", 1, lambda: None)
     new = results(render_a=1.0)
     new["measurements"].append(record.failed(made, "out of memory"))
-    found = comparison.compare(results(render_a=1.0, render_b=1.0), new, 0.3)
-    assert "measured before, not now: render/b" in found.warnings
+    text, _ = comparison.compare(results(render_a=1.0, render_b=1.0), new, 0.3)
+    assert "measured before, not now: render/b" in text
     about = {
         "about": {},
         "ceilings": {"flops_per_s": {"float32": 1e9}, "bytes_per_s": 1e9},
@@ -374,7 +342,7 @@ def test_a_failed_case_is_shown_and_not_compared():
         "machine": {**HERE, "python": "3", "packages": {}},
     }
     text = page.markdown({**new, **about})
-    assert "| render/b | out of memory |" in text and "huge pages off" in text
+    assert "| render/b | out of memory |" in text
 
 
 @pytest.mark.parametrize(
@@ -384,7 +352,7 @@ def test_a_failed_case_is_shown_and_not_compared():
 def test_files_that_are_no_benchmark_are_named(tmp_path, text, what):
     path = tmp_path / "old.json"
     path.write_text(text)
-    with pytest.raises(BenchmarkError, match=what):
+    with pytest.raises(UserError, match=what):
         record.read(path)
 
 
@@ -394,7 +362,7 @@ def test_files_that_are_no_benchmark_are_named(tmp_path, text, what):
 def paired(bar, ours, theirs):
     timing = clock.Timing((ours,) * 3, (theirs,) * 4)
     made = Case("side_by_side/render 64 px/other", "image", 10, lambda: None)
-    work = Work(lambda: None, rival=case.Rival(lambda: None, bar))
+    work = Work(lambda: None, rival=lambda: None, bar=bar)
     return record.row(made, work, timing, CEILINGS)
 
 
@@ -428,7 +396,7 @@ def test_what_is_missing_costs_its_row_alone():
         raise case.Unavailable("needs a library")
 
     def present():
-        return Work(lambda: None, rival=case.Rival(lambda: None))
+        return Work(lambda: None, rival=lambda: None)
 
     cases = [Case("side_by_side/a/b", "x", 1, missing), Case("side_by_side/a/c", "x", 1, present)]
     sizes = case.defaults(quick=True)
@@ -444,6 +412,7 @@ def benchmark(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_compares(tmp_path):
     done = benchmark("--quick", "--only=data", "--batches=4", f"--out={tmp_path}")
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,8 @@ torch = pytest.importorskip("torch", reason=WHY)
 
 from glam_jax.benchmark import torch_training, torch_weights  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 BATCH, TOLERANCE = 20, 1e-4
 POLICY = {
     "chunk": 6, "channels": (4, 4, 8), "features": 8, "hidden": 16, "condition": 8,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from glam_jax import schema
+from glam_jax import files, schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording, check_episode, describe
+from glam_jax.data.recording import Recording, check_episode, describe
 from glam_jax.errors import DataError
 
 TARGET = Recording("lifting", "kinova", schema.Layout(1, 8, True))
@@ -109,7 +109,7 @@ def test_writing_and_reading_do_without_tensorflow(tmp_path):
         from tensorflow_datasets.core import shuffle
         from glam_jax import schema
         from glam_jax.data import dataset
-        from glam_jax.data.spec import Recording
+        from glam_jax.data.recording import Recording
         shuffle.MAX_MEM_BUFFER_SIZE = 0
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         held = {{"train": [schema.fake_episode(recording.layout, 4)] * 2}}
@@ -202,7 +202,7 @@ def test_a_full_disk_leaves_the_dataset_as_it_was(tmp_path):
         import resource, signal
         from glam_jax import schema
         from glam_jax.data import dataset
-        from glam_jax.data.spec import Recording
+        from glam_jax.data.recording import Recording
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         many = [schema.fake_episode(recording.layout, 200, i) for i in range(4)]
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -224,7 +224,7 @@ def test_a_kill_while_writing_leaves_the_dataset_as_it_was(tmp_path):
         import os, signal
         from glam_jax import schema
         from glam_jax.data import dataset
-        from glam_jax.data.spec import Recording
+        from glam_jax.data.recording import Recording
         recording = Recording("lifting", "kinova", schema.Layout(1, 8, True))
         def dying():
             yield schema.fake_episode(recording.layout, 5)
@@ -245,7 +245,7 @@ def test_a_kill_between_the_renames_is_recovered(tmp_path):
     folder.rename(folder.with_name("1.0.0.previous"))
     with pytest.raises(DataError, match="earlier copy"):
         dataset.read(folder, "train", TARGET)
-    dataset.recover(tmp_path, TARGET)
+    files.recover(folder)
     assert len(dataset.read(folder, "train", TARGET)) == 2
 
 

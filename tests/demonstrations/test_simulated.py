@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 from glam_jax import config, schema
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.demonstrations import gather, partial, simulated
 from glam_jax.display import contact_sheet
 from glam_jax.errors import DataError
@@ -33,14 +33,12 @@ class Demonstrator:
         return made
 
     def expert(self, task, source, image_size):
-        return simulated.Expert(LAYOUT, self, batch=4)
+        return simulated.Expert(LAYOUT, self, 4, self.version)
 
 
 def run(root, wanted, heldout=2, demonstrator=None):
     make = (demonstrator or Demonstrator()).expert
-    return simulated.collect(
-        "lifting", "kinova", wanted, heldout, 8, root, progress=False, make_expert=make
-    )
+    return simulated.collect("lifting", "kinova", wanted, heldout, 8, root, make_expert=make)
 
 
 def held(root, split="train"):
@@ -126,11 +124,19 @@ def test_an_expert_that_fails_stops_the_run(tmp_path):
         run(tmp_path / "never", 1, demonstrator=never)
 
 
-def test_two_simulators_are_not_mixed(tmp_path):
+@pytest.mark.parametrize("wanted", [5, 10])
+def test_episodes_of_another_simulator_are_refused(tmp_path, wanted):
     run(tmp_path, 5)
-    with pytest.raises(DataError, match="simulator_version is 'two', expected 'one'"):
-        run(tmp_path, 10, demonstrator=Demonstrator(version="two"))
+    with pytest.raises(DataError, match="simulator_version is 'one', but this is 'two'; remove"):
+        run(tmp_path, wanted, demonstrator=Demonstrator(version="two"))
     assert len(held(tmp_path)) == 5
+
+
+def test_parts_of_another_simulator_are_refused(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 10, demonstrator=Demonstrator(calls=1))
+    with pytest.raises(DataError, match="partial: simulator_version is 'one', but this is 'two'"):
+        run(tmp_path, 10, demonstrator=Demonstrator(version="two"))
 
 
 def test_a_broken_demonstration_is_named(tmp_path):
@@ -164,9 +170,9 @@ def test_a_run_sees_the_views_that_it_names_and_the_data_have_all(tmp_path):
         return [schema.fake_episode(whole, 4, int(seed)) for seed in seeds]
 
     def expert(*_):
-        return simulated.Expert(whole, demonstrate, batch=4)
+        return simulated.Expert(whole, demonstrate, 4, "none")
 
-    simulated.collect("lifting", "kinova", 2, 1, 8, tmp_path, False, expert)
+    simulated.collect("lifting", "kinova", 2, 1, 8, tmp_path, expert)
     made = ConfigDict(config.make("lifting", "method=mip").to_dict())
     made.image_size, made.data.target, made.data.root = 8, "kinova", str(tmp_path)
     for views, expected in ((("wrist", "front"), ("front", "wrist")), ((), whole.views)):

@@ -1,5 +1,6 @@
 """Runs that take another run's world model: what is loaded, and what is refused."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,7 +65,7 @@ def test_the_named_runs_world_model_is_loaded(tmp_path, owner, params):
     borrower = Workdir(tmp_path / "borrower")
     assert borrowed.lender(asking, borrower).path == owner.path
     loaded = borrowed.load(asking, LAYOUT, borrower)
-    jax.tree.map(np.testing.assert_array_equal, loaded.params, params)
+    chex.assert_trees_all_equal(loaded.params, params)
     assert loaded.decode(np.zeros((2, 4), np.float32)).shape == (2, 8)
     # An absolute path does as well.
     asking.world_model_from = str(owner.path)

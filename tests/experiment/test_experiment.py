@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-import jax
+import chex
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -232,8 +232,8 @@ def test_stopped_in_each_stage_and_continued_it_ends_bit_identical(folder, comma
     for stage in ("world_model", "policy"):
         ours, theirs = (checkpoint.restore_for_inference(p / stage) for p in (stopped, whole))
         assert ours.step == theirs.step == STEPS
-        jax.tree.map(np.testing.assert_array_equal, ours.params, theirs.params)
-        jax.tree.map(np.testing.assert_array_equal, ours.statistics, theirs.statistics)
+        chex.assert_trees_all_equal(ours.params, theirs.params)
+        chex.assert_trees_all_equal(ours.statistics, theirs.statistics)
         curves = [metrics.read_metrics(p / stage)["loss"] for p in (stopped, whole)]
         np.testing.assert_array_equal(*curves)
     ours, theirs = (read_json(p / "results.json") for p in (stopped, whole))

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.inspect import checks, report
 from glam_jax.own_data import rotations

@@ -8,11 +8,10 @@ import tiny_windows as tiny
 from random_params import random_params
 from tiny_windows import only, size
 
-from glam_jax import schema
 from glam_jax.models.clam import Clam
 
 # One layer, so that decoding can be worked by hand.
-OWN = {"action_dim": 8, "decoder_layers": 1}
+OWN = {"decoder_layers": 1}
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +84,8 @@ def test_auxiliary_rows_add_exactly_zero_to_the_action_term(world):
 
 
 def test_shapes_at_full_size():
-    layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = tiny.window_batch(rows=2, modality="rgb", layout=layout, time=8)
-    model = Clam(modality="rgb", **tiny.LARGE, action_dim=16, decoder_layers=4)
+    batch = tiny.window_batch(rows=2, modality="rgb", layout=tiny.LARGE["layout"], time=8)
+    model = Clam(modality="rgb", **tiny.LARGE, decoder_layers=4)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
     label = jax.eval_shape(lambda p: model.apply(p, batch, method="label"), params)

@@ -12,6 +12,7 @@ import safetensors.numpy
 from random_params import random_params
 
 from glam_jax import config, schema
+from glam_jax.errors import ConfigError
 from glam_jax.experiment import experiment
 from glam_jax.models import vision
 from glam_jax.models.dinov2 import tensor_file, vit, weights
@@ -188,12 +189,13 @@ def test_without_pytorch_a_pth_is_refused_and_the_other_kind_of_file_named(tmp_p
 @pytest.mark.parametrize(
     "overrides, error, message",
     [
-        ({}, weights.EncoderError, "dinov2_vits14_pretrain.pth"),
-        ({}, weights.EncoderError, "--config.policy.dinov2_weights=scratch"),
+        ({}, ConfigError, "dinov2_vits14_pretrain.pth"),
+        ({}, ConfigError, "--config.policy.dinov2_weights=scratch"),
         ({"dinov2_weights": "/no/such"}, FileNotFoundError, "there is no file /no/such"),
-        ({"view_size": 100}, weights.EncoderError, "multiple of 14, such as 98"),
-        ({"encoder": "vit"}, weights.EncoderError, "policy.encoder is 'vit'; expected one of conv"),
-        ({"dinov2_dtype": "int8"}, weights.EncoderError, "policy.dinov2_dtype is 'int8'"),
+        ({"view_size": 100}, ConfigError, "multiple of 14, such as 98"),
+        ({"encoder": "vit"}, ConfigError, "policy.encoder is 'vit'; expected one of conv"),
+        ({"dinov2_dtype": "int8"}, ConfigError, "policy.dinov2_dtype is 'int8'"),
+        ({"proprio": "both"}, ConfigError, "policy.proprio is 'both'; expected one of ee_pose"),
     ],
 )
 def test_what_the_encoder_lacks_is_said_before_anything_is_done(

@@ -8,10 +8,9 @@ import tiny_windows as tiny
 from random_params import random_params
 from tiny_windows import only, size, window_batch
 
-from glam_jax import schema
 from glam_jax.models import glam, losses, modules
 
-OWN = {"action_dim": 8, "proprio_blocks": 1, "decoder_layers": 2}
+OWN = {"proprio_blocks": 1, "decoder_layers": 2}
 SMALL = tiny.SMALL | OWN
 
 
@@ -129,7 +128,7 @@ def test_copy_baseline_is_the_forward_error_of_standing_still(at_zero):
 @pytest.mark.parametrize("views", [("wrist",), ("front", "overhead", "wrist")])
 def test_rgb_model_sees_and_reconstructs_all_views(views):
     layout = dataclasses.replace(tiny.LAYOUT, views=views)
-    model = glam.Glam(modality="rgb", views=len(views), **SMALL)
+    model = glam.Glam(modality="rgb", **SMALL | {"layout": layout})
     batch = window_batch(modality="rgb", layout=layout)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))
@@ -148,9 +147,8 @@ def test_unknown_choices_are_refused(field):
 
 
 def test_shapes_at_full_size():
-    layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = window_batch(rows=2, modality="rgb", layout=layout, time=8)
-    own = {"action_dim": 16, "proprio_blocks": 5, "decoder_layers": 4}
+    batch = window_batch(rows=2, modality="rgb", layout=tiny.LARGE["layout"], time=8)
+    own = {"proprio_blocks": 5, "decoder_layers": 4}
     model = glam.Glam(modality="rgb", **tiny.LARGE, **own)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))

@@ -1,5 +1,7 @@
 """LAPA: its quantiser by hand, its labels, and who learns from what."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,6 @@ import tiny_windows as tiny
 from random_params import random_params
 from tiny_windows import only, size
 
-from glam_jax import schema
 from glam_jax.models import lapa
 from glam_jax.models.lapa import Lapa
 
@@ -131,15 +132,16 @@ def test_auxiliary_rows_count(world):
 
 
 def test_a_latent_that_does_not_split_into_codes_is_refused():
-    model = Lapa(modality="mask", **tiny.SMALL | {"latent": 5}, **OWN)
+    model = Lapa(
+        modality="mask", **tiny.SMALL | {"sizes": dataclasses.replace(tiny.SIZES, latent=5)}, **OWN
+    )
     key = jax.random.key(0)
-    with pytest.raises(ValueError, match="latent is 5; expected a multiple of codes=2"):
+    with pytest.raises(ValueError, match="latent is 5; expected a multiple of world_model.codes=2"):
         jax.eval_shape(lambda: model.init(key, tiny.window_batch(), key, method="loss"))
 
 
 def test_shapes_at_full_size():
-    layout = schema.Layout(arms=2, image_size=64, has_actions=True)
-    batch = tiny.window_batch(rows=2, modality="rgb", layout=layout, time=8)
+    batch = tiny.window_batch(rows=2, modality="rgb", layout=tiny.LARGE["layout"], time=8)
     model = Lapa(modality="rgb", **tiny.LARGE, codes=4, codebook_size=8)
     key = jax.random.key(0)
     params = jax.eval_shape(lambda: model.init(key, batch, key, method="loss"))

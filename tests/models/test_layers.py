@@ -29,7 +29,7 @@ def test_visual_feature_has_a_fixed_scale():
     encoder = layers.ConvEncoder((4, 4, 4, 4), 16)
     image = jax.random.uniform(jax.random.key(0), (3, 16, 16, 2))
     y, _ = jax.jit(encoder.init_with_output)(jax.random.key(1), image)
-    np.testing.assert_allclose(jnp.std(y, axis=-1), encoder.scale, rtol=1e-2)
+    np.testing.assert_allclose(jnp.std(y, axis=-1), layers.FEATURE_SCALE, rtol=1e-2)
 
 
 def test_residual_mlp_without_blocks_is_linear():

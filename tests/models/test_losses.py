@@ -25,3 +25,9 @@ def test_masked_mean_ignores_even_infinities_and_has_no_gradient_there():
     gradient = jax.grad(lambda v: losses.masked_mean(v, mask))(jnp.array([2.0, 7.0]))
     np.testing.assert_array_equal(gradient, [1.0, 0.0])
     assert float(losses.masked_mean(value, jnp.zeros(2))) == 0.0
+
+
+def test_terms_that_are_not_one_number_a_row_are_refused():
+    one = {"a": 1.0}
+    with pytest.raises(AssertionError, match="shape"):
+        losses.reduce_terms({"a": jnp.ones((2, 2))}, {"a": "target"}, one, jnp.ones(2))

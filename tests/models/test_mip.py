@@ -6,14 +6,24 @@ from random_params import random_params
 
 from glam_jax import schema
 from glam_jax.models import losses, mip
+from glam_jax.models.augment import Augmentation
+from glam_jax.models.modules import ActionDecoder
+from glam_jax.models.vision import SmallEncoder, ViewsEncoder
 
 LAYOUT = schema.Layout(arms=1, image_size=16, has_actions=True)
 SMALL = {
-    "chunk": 5, "label_dim": 3, "action_dim": 8, "decodes": True, "proprio": "ee_pose",
-    "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 6, "layers": 3, "width": 16,
-    "decoder_layers": 2, "shift_pixels": 1, "shading": 0.25, "colour_jitter": 0.3,
-    "pose_noise": 0.05,
-}  # fmt: skip
+    "network": mip.MipNetwork(layers=3, width=16),
+    "action_decoder": ActionDecoder(layers=2, width=16, action_dim=8),
+    "augmentation": Augmentation(1, 0.25, 0.3, 0.05),
+    "chunk": 5,
+    "label_dim": 3,
+}
+
+
+def small_policy(**settings):
+    """A small policy with other settings."""
+    views = tuple(SmallEncoder((4, 4, 4), 8) for _ in LAYOUT.views)
+    return mip.MipPolicy(vision=ViewsEncoder(views, side=0, hidden=8, out=6), **SMALL | settings)
 
 
 def chunk_batch(label_dim=3):
@@ -24,7 +34,7 @@ def chunk_batch(label_dim=3):
 @pytest.fixture(scope="module")
 def policy():
     """A small policy, its parameters, a batch, and its jitted terms (params, batch) -> dict."""
-    model, batch = mip.MipPolicy(**SMALL), chunk_batch()
+    model, batch = small_policy(), chunk_batch()
     return model, params_of(model, batch), batch, jax.jit(terms_of(model))
 
 
@@ -75,7 +85,7 @@ def test_actions_of_auxiliary_rows_do_not_count(policy):
     @jax.grad
     def gradient(params, batch):
         terms = terms_of(params, batch)
-        return losses.reduce_terms(terms, mip.TERM_ROWS, weights, batch["is_target"])[0]
+        return losses.reduce_terms(terms, mip.MipPolicy.term_rows, weights, batch["is_target"])[0]
 
     rows = (batch["is_target"] == 0)[:, None, None]
     other = {**batch, "action": jnp.where(rows, 9.0, batch["action"])}
@@ -106,7 +116,7 @@ def test_acting_is_two_network_calls_clipped_to_the_labels_range_and_the_decoder
 
 
 def test_baseline_predicts_actions_without_a_decoder():
-    model, batch = mip.MipPolicy(**SMALL | {"decodes": False, "label_dim": 8}), chunk_batch(8)
+    model, batch = small_policy(action_decoder=None, label_dim=8), chunk_batch(8)
     params = params_of(model, batch)
     assert "action_decoder" not in params["params"]
     act = jax.eval_shape(lambda: model.apply(params, batch, method="act"))
@@ -115,7 +125,7 @@ def test_baseline_predicts_actions_without_a_decoder():
 
 
 def test_joint_proprioception_is_zeroed_and_flagged_on_auxiliary_rows():
-    model, batch = mip.MipPolicy(**SMALL | {"proprio": "joints"}), chunk_batch()
+    model, batch = small_policy(proprio="joints"), chunk_batch()
     params = params_of(model, batch)
     condition = jax.jit(lambda p: model.apply(p, batch, method="condition_on"))(params)
     np.testing.assert_array_equal(condition[1, 6:], 0.0)
@@ -124,6 +134,13 @@ def test_joint_proprioception_is_zeroed_and_flagged_on_auxiliary_rows():
 
 
 def test_unknown_proprioception_is_refused():
-    model, key = mip.MipPolicy(**SMALL | {"proprio": "both"}), jax.random.key(0)
+    model, key = small_policy(proprio="both"), jax.random.key(0)
     with pytest.raises(ValueError, match="policy.proprio is 'both'"):
         jax.eval_shape(lambda: model.init(key, chunk_batch(), key, method="loss"))
+
+
+def test_images_of_another_number_of_views_are_refused(policy):
+    model, params, batch, _ = policy
+    alone = {**batch, "image": batch["image"][:, :1]}
+    with pytest.raises(AssertionError, match="shape"):
+        jax.eval_shape(lambda: model.apply(params, alone, method="act"))

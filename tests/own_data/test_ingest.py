@@ -137,6 +137,7 @@ def test_more_episodes_than_there_are_is_an_error(make):
         foreign_data.provide(make(), episodes=5)
 
 
+@pytest.mark.slow
 def test_tensorflow_loads_on_this_path_only():
     code = (
         "import sys\n"
@@ -217,6 +218,7 @@ def test_what_is_wrong_with_a_segmenters_masks_is_named(make, tmp_path, spoil, w
 # --- Kills ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_kill_while_converting_leaves_nothing_half_written(make, foreign, tmp_path):
     """The earlier dataset, of another key map, stays until the new one is whole."""
     config = make()

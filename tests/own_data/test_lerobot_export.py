@@ -11,7 +11,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import ingest
 from glam_jax.own_data.lerobot import exported, stats, writer
@@ -51,9 +51,8 @@ def written(root, layout, rate=RATE, views=None):
 
 def again(path, root):
     """{split: episodes} of an export, converted."""
-    made = exported.read(path)
-    about = (made.task, made.source, made.keys, made.aim)
-    ingest.ingest(root, *about, count=None, heldout=None, progress=False)
+    about = exported.read(path)
+    ingest.ingest(root, *about, count=None, heldout=None)
     recording = ingest.recording_of(*about)
     folder = dataset.dataset_path(root, recording)
     counts = dataset.count(folder, recording)
@@ -82,7 +81,7 @@ LAYOUTS = [
 def test_pictures_and_numbers_are_the_same_after_a_round_trip(tmp_path, layout):
     folder, recording = written(tmp_path / "data", layout)
     out = tmp_path / "out"
-    report = writer.export(folder, recording, RATE, out, progress=False)
+    report = writer.export(folder, recording, RATE, out)
     assert report["episodes"] == {"train": 3, "heldout": 1} and report["frames"] == 5 + 6 + 7 + 8
     assert_same(again(out, tmp_path / "again"), folder, recording)
 
@@ -97,7 +96,7 @@ def test_videos_are_nearly_the_same_after_a_round_trip(
     monkeypatch.setattr(writer, "DATA_MB", limit_mb)
     folder, recording = written(tmp_path / "data", Layout(1, 32, True))
     out = tmp_path / "out"
-    writer.export(folder, recording, RATE, out, as_video=True, progress=False)
+    writer.export(folder, recording, RATE, out, as_video=True)
     rows = pq.read_table(out / EPISODES).to_pydict()
     front = "videos/observation.images.front"
     assert rows["data/file_index"] == rows[f"{front}/file_index"] == files
@@ -117,7 +116,7 @@ def test_cameras_that_were_not_there_are_left_out(tmp_path):
     views = {"front": "", "overhead": "rgb"}
     folder, recording = written(tmp_path / "data", Layout(1, 16, True), views=views)
     out = tmp_path / "out"
-    writer.export(folder, recording, RATE, out, progress=False)
+    writer.export(folder, recording, RATE, out)
     features = json.loads((out / "meta/info.json").read_text())["features"]
     pictures = {name for name in features if "images" in name}
     assert pictures == {"observation.images.overhead", "observation.images.mask_overhead"}
@@ -127,7 +126,7 @@ def test_cameras_that_were_not_there_are_left_out(tmp_path):
 def test_what_describes_an_export_is_lerobots(tmp_path):
     folder, recording = written(tmp_path / "data", Layout(1, 16, True))
     out = tmp_path / "out"
-    writer.export(folder, recording, RATE, out, progress=False)
+    writer.export(folder, recording, RATE, out)
     # The files of LeRobot's own writer have these columns, of these types, and more.
     schema, real = pq.read_schema(out / DATA), pq.read_schema(REAL / DATA)
     for name in ("action", "timestamp", "frame_index", "episode_index", "index", "task_index"):
@@ -171,16 +170,16 @@ def test_a_killed_or_failed_export_leaves_nothing(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
         patch.setattr(writer.Writer, "finish", fail)
-        writer.export(folder, recording, RATE, out, progress=False)
+        writer.export(folder, recording, RATE, out)
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
-    writer.export(folder, recording, RATE, out, progress=False)
+    writer.export(folder, recording, RATE, out)
     with pytest.raises(DataError, match="is there already"):
-        writer.export(folder, recording, RATE, out, progress=False)
+        writer.export(folder, recording, RATE, out)
     with pytest.raises(DataError, match="12.5 Hz, expected a whole number"):
-        writer.export(folder, recording, 12.5, tmp_path / "other", progress=False)
+        writer.export(folder, recording, 12.5, tmp_path / "other")
     with pytest.raises(DataError, match="15 x 15, videos need even sides"):
         odd = written(tmp_path / "odd", Layout(1, 15, True))
-        writer.export(*odd, RATE, tmp_path / "other", as_video=True, progress=False)
+        writer.export(*odd, RATE, tmp_path / "other", as_video=True)
     assert not list(tmp_path.glob("other*"))
 
 

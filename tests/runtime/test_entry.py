@@ -46,6 +46,7 @@ def test_other_errors_keep_their_traceback():
         ("--config=configs/lifting.py --config.pretrain.step=5", "steps"),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_config_is_one_line_that_helps(argument, hint):
     command = [sys.executable, "-m", "glam_jax.train", *argument.split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

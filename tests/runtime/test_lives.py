@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import train_lives
 from free_port import free_port
 
 from glam_jax.runtime import checkpoint, metrics
+
+pytestmark = pytest.mark.slow
 
 KILLS, KILLED = 20, -9
 
@@ -88,17 +91,7 @@ def learnt(folder) -> dict:
     }
     for steps, _ in curves.values():
         np.testing.assert_array_equal(steps, np.arange(1, train_lives.STEPS + 1))
-    return {"state": jax.device_get(found.state), "curves": curves}
-
-
-def assert_identical(found, expected):
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
-
-
-def assert_close(found, expected):
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected
-    )
+    return {"state": jax.device_get(found), "curves": curves}
 
 
 def half_written(folder) -> list[str]:
@@ -122,11 +115,11 @@ def test_twenty_kills_at_random_moments_change_no_bit(nursery, whole, tmp_path):
             kills += 1
             in_a_save += bool(half_written(folder))
         else:
-            assert_identical(learnt(folder), whole)
+            chex.assert_trees_all_equal(learnt(folder), whole)
             runs += 1
     if folder == tmp_path / str(runs):
         assert nursery.run(folder) == [0]
-        assert_identical(learnt(folder), whole)
+        chex.assert_trees_all_equal(learnt(folder), whole)
     assert in_a_save >= KILLS // 4
 
 
@@ -139,7 +132,7 @@ def test_two_hosts_killed_in_turn_end_as_if_they_had_not_been(nursery, whole_of_
     assert killed == KILLED and other != 0
     assert "tasks are unhealthy (stopped sending heartbeats):\n1\n" in said(tmp_path, 0)
     assert nursery.run(tmp_path, processes=2) == [0, 0]
-    assert_identical(learnt(tmp_path), whole_of_two)
+    chex.assert_trees_all_equal(learnt(tmp_path), whole_of_two)
     assert len(list(tmp_path.glob("events*"))) == 3  # one a start: only process 0 writes
 
 
@@ -155,13 +148,13 @@ def test_a_run_goes_on_on_another_number_of_hosts(nursery, whole, whole_of_two, 
     fall = {0: [120, 0.0]}
     assert nursery.run(tmp_path / "one_to_two", falls=fall) == [KILLED]
     assert nursery.run(tmp_path / "one_to_two", processes=2) == [0, 0]
-    assert_close(learnt(tmp_path / "one_to_two"), whole)
+    chex.assert_trees_all_close(learnt(tmp_path / "one_to_two"), whole, rtol=1e-5, atol=1e-5)
 
     assert nursery.run(tmp_path / "two_to_one", processes=2, falls=fall)[0] == KILLED
     assert nursery.run(tmp_path / "two_to_one") == [0]
-    assert_close(learnt(tmp_path / "two_to_one"), whole)
+    chex.assert_trees_all_close(learnt(tmp_path / "two_to_one"), whole, rtol=1e-5, atol=1e-5)
 
     # As many devices as before, all of one host: the sum of two is the same in any order.
     assert nursery.run(tmp_path / "same_devices", processes=2, falls=fall)[0] == KILLED
     assert nursery.run(tmp_path / "same_devices", devices=2) == [0]
-    assert_identical(learnt(tmp_path / "same_devices"), whole_of_two)
+    chex.assert_trees_all_equal(learnt(tmp_path / "same_devices"), whole_of_two)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,12 +23,7 @@ def run(state=None, feed=None, steps=STEPS, loss=tiny.loss, **options):
     feed = feed or tiny.ResidentFeed()
     state = tiny.make_state() if state is None else state
     step = tiny.make_step(feed, loss)
-    return loop.fit(state, step, feed, steps=steps, name="tiny", progress=False, **options)
-
-
-def assert_equal(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    return loop.fit(state, step, feed, steps=steps, name="tiny", **options)
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +72,7 @@ def test_step_is_the_gradient_of_its_own_batch_and_key():
     gradients = jax.jit(jax.grad(lambda params: tiny.loss(params, batch, key)[0]))(state.params)
     by_hand = jax.jit(lambda g: optim.apply_gradients(state, g, tiny.OPTIMIZER, 0.99))(gradients)
     for name, tree in (("params", found.params), ("ema", found.ema)):
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), tree, getattr(by_hand, name)
-        )
+        chex.assert_trees_all_close(tree, getattr(by_hand, name), rtol=1e-5, atol=0)
     squares = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradients))
     np.testing.assert_allclose(metrics["grad_norm"], np.sqrt(squares), rtol=1e-5)
     assert set(metrics) == {"loss", "reconstruction", "grad_norm"}
@@ -100,28 +94,23 @@ def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_o
     (found, metrics), (_, later) = (
         step(state.replace(step=jnp.int32(at)), feed.fetch(at)) for at in (0, 1)
     )
-    assert_equal(found.params, plain.params)
-    assert_equal(found.ema, plain.params)  # as it is after the update
+    chex.assert_trees_all_equal(found.params, plain.params)
+    chex.assert_trees_all_equal(found.ema, plain.params)  # as it is after the update
     assert set(metrics) == {"loss", "reconstruction", "grad_norm", "before", "own"}
     assert metrics["own"] != later["own"] and metrics["own"] != metrics["before"]
 
 
 def test_streamed_batches_train_as_resident_ones(expected):
     found = run(feed=tiny.StreamingFeed())
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-        found.params,
-        expected.params,
-    )
+    chex.assert_trees_all_close(found.params, expected.params, rtol=1e-4, atol=1e-6)
 
 
 def test_a_run_in_two_parts_equals_a_whole_one(tmp_path, expected):
     for steps in (STEPS // 2 + 3, STEPS):  # stops between two saves, goes on
         with checkpoint.Checkpoints(tmp_path) as checkpoints:
-            found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
-            state = found.state if found else None
+            state = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
             state = run(state, steps=steps, checkpoints=checkpoints, save_every=10)
-    assert_equal(state, expected)
+    chex.assert_trees_all_equal(state, expected)
 
 
 def test_order_at_a_boundary():
@@ -209,8 +198,8 @@ def test_calls_do_not_depend_on_where_they_are_cut(size):
             )
         )
         rows.append({step: row["loss"] for step, row in record.rows.items()})
-    assert_equal(results[1], results[0])
-    assert_equal(results[2], results[0])
+    chex.assert_trees_all_equal(results[1], results[0])
+    chex.assert_trees_all_equal(results[2], results[0])
     assert rows[0] == rows[1] == rows[2] and len(rows[0]) == STEPS
 
 
@@ -235,7 +224,7 @@ def test_the_log_knows_how_long_an_update_takes(monkeypatch):
 
     monkeypatch.setattr(steplog.time, "perf_counter", lambda: now[-1])
     monkeypatch.setattr(jax, "device_get", wait)
-    with steplog.StepLog("tiny", 0, 9, None, 50, progress=False) as log:
+    with steplog.StepLog("tiny", 0, 9, None, 50) as log:
         for step, count in ((1, 1), (5, 4), (9, 4)):
             found.append(log.seconds_per_update)
             with log.waiting():
@@ -277,7 +266,7 @@ def test_nonfinite_loss_names_term_and_step_and_keeps_the_last_good_state(tmp_pa
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         kept = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
     assert kept.step == at // 10 * 10
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept.state))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept))
 
 
 def test_stop_request_saves_at_the_boundary_and_says_where(tmp_path, expected):
@@ -289,7 +278,7 @@ def test_stop_request_saves_at_the_boundary_and_says_where(tmp_path, expected):
             run(hooks=[(13, ask)], checkpoints=checkpoints, save_every=30)
         found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
         assert found.step == 13
-        assert_equal(run(found.state), expected)
+        chex.assert_trees_all_equal(run(found), expected)
 
 
 def test_handlers_are_put_back():
@@ -297,8 +286,6 @@ def test_handlers_are_put_back():
     with preemption.Preemption() as asked:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked.requested
-        with pytest.raises(preemption.Preempted, match="relabel"):
-            asked.check("relabel")
         with pytest.raises(KeyboardInterrupt):  # the second one means it
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
@@ -327,6 +314,7 @@ def start(workdir, pause):
 
 
 @pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.slow
 def test_a_killed_and_continued_run_ends_bit_identical(tmp_path, whole, kind):
     killed = tmp_path / "killed"
     first = start(killed, 0.1)
@@ -344,7 +332,7 @@ def test_a_killed_and_continued_run_ends_bit_identical(tmp_path, whole, kind):
     second = start(killed, 0)
     assert second.communicate(timeout=120)[0].split("\n")[0] in expected
     assert second.returncode == 0
-    assert_equal(*(read_state(folder) for folder in (killed, whole)))
+    chex.assert_trees_all_equal(*(read_state(folder) for folder in (killed, whole)))
     curves = [metrics.read_metrics(folder)["loss"] for folder in (killed, whole)]
     np.testing.assert_array_equal(curves[0], curves[1])
 
@@ -353,4 +341,4 @@ def read_state(folder):
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
         found = checkpoints.restore_latest(jax.eval_shape(tiny.make_state))
     assert found.step == STEPS
-    return found.state
+    return found

@@ -61,11 +61,3 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path):
 def test_missing_metrics_are_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match=METRICS_FILE):
         read_metrics(tmp_path)
-
-
-def test_vectors_are_refused(tmp_path):
-    with (
-        MetricWriter(tmp_path) as metrics,
-        pytest.raises(ValueError, match=r"'kl'.*\(3,\).*scalar"),
-    ):
-        metrics.write(1, {"kl": np.zeros(3)})

@@ -16,6 +16,8 @@ from free_port import free_port
 from glam_jax.data import feeds
 from glam_jax.runtime import loop, optim, sharding
 
+pytestmark = pytest.mark.slow
+
 # Name -> processes, devices of each.
 PLACES = {"one": (1, 1), "four": (1, 4), "two_by_two": (2, 2)}
 
@@ -80,11 +82,11 @@ from glam_jax.sim.env import make_env
 env, devices = make_env("lifting", "kinova", 16), jax.local_devices()
 seeds, low, high = [1, 2, 3, 4, 5], *env.action_bounds
 actions = [np.random.default_rng(seed).uniform(low, high, (8, 8)) for seed in seeds]
-found = []
+env.horizon, found = 8, []
 for used in (devices, devices[:1]):
     jax.local_devices = lambda: used
     jax.local_device_count = lambda: len(used)
-    found.append(replay(env, actions, seeds, horizon=8, batch=2).ee_position)
+    found.append(replay(env, actions, seeds, batch=2).ee_position)
 assert len(devices) == 2 and np.ptp(found[0], axis=1).max() > 1e-3
 np.testing.assert_array_equal(*found)
 """

@@ -29,6 +29,7 @@ def start(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_served_until_it_is_told_to_stop(folder, tmp_path):
     (tmp_path / "token").write_text("a token\n")
     server = start(
@@ -52,6 +53,7 @@ def test_a_run_is_served_until_it_is_told_to_stop(folder, tmp_path):
         server.wait()
 
 
+@pytest.mark.slow
 def test_what_others_could_reach_is_one_line_without_a_token(folder):
     server = start(f"--workdir={folder}", "--host=0.0.0.0")
     _, err = server.communicate(timeout=200)

@@ -15,7 +15,10 @@ from glam_jax.sim.robots import ROBOTS
 # As many as demonstrations, whose compiled programs these tests use.
 WORLDS = experts.batch()
 SEEDS = np.arange(WORLDS, dtype=np.uint32)
-every_robot = pytest.mark.parametrize("robot", sorted(ROBOTS))
+every_robot = pytest.mark.parametrize(
+    "robot",
+    [one if one == "kinova" else pytest.param(one, marks=pytest.mark.slow) for one in ROBOTS],
+)
 
 
 def reset(env, seeds=SEEDS):

@@ -47,6 +47,7 @@ def test_both_robots_follow_one_plan(kinova, umi):
         assert np.linalg.norm(apart, axis=-1).max() < 0.02
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_episode_whatever_the_batch(umi):
     again = experts.simulate(make_env("lifting", "umi"), np.array([30, 4]))
     for trajectory, seed in zip(again, (30, 4), strict=True):

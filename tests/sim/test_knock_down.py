@@ -159,6 +159,7 @@ def test_plans_stay_within_reach_closed_and_above_the_bottle_until_beside_it(sta
 
 
 @pytest.mark.parametrize("robot", ["kinova", "kinova_real", "umi"])
+@pytest.mark.slow
 def test_demonstrations_end_well_within_the_plan(robot):
     found = demonstrations("knock_down", robot)
     lengths = [len(t.success) for t in found if t.success[-1]]
@@ -166,6 +167,7 @@ def test_demonstrations_end_well_within_the_plan(robot):
 
 
 @both_robots
+@pytest.mark.slow
 def test_the_hand_first_touches_the_bottle_where_it_pushes(robot):
     env = make_env("knock_down", robot)
     for seed, trajectory in enumerate(demonstrations("knock_down", robot)):

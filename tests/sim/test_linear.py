@@ -20,6 +20,7 @@ def test_the_solution_is_numpys(rng, size):
     np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_step_of_physics_is_mjxs():
     env = make_env("lifting", "kinova")
     data = env.reset(jax.random.key(0)).data

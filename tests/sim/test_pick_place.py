@@ -137,6 +137,7 @@ def test_demonstrations_end_with_the_cube_in_a_bowl_that_stands(demonstrations):
     assert len({len(t.success) for t in trajectories}) > 15
 
 
+@pytest.mark.slow
 def test_a_cube_grasped_off_its_middle_is_carried(monkeypatch):
     """18 mm along the pads, which are 22 mm wide: policies grasp less well than experts."""
     for manner in ("LEAST", "MOST"):

@@ -83,6 +83,7 @@ def test_the_latent_has_8_dimensions_an_arm():
 
 
 @both_robots
+@pytest.mark.slow
 def test_demonstrations_end_well_within_the_plan(robot):
     lengths = [len(t.success) for t in demonstrations("stack_three", robot) if t.success[-1]]
     assert min(lengths) > 180 and max(lengths) < STACK_THREE.plan_steps - 10
@@ -110,6 +111,7 @@ def least_distance(model, data, sight, ours, theirs):
 
 
 @both_robots
+@pytest.mark.slow
 def test_the_arms_never_come_close(robot):
     model = make_env("stack_three", robot).mj_model
     data = mujoco.MjData(model)

@@ -24,6 +24,7 @@ def envs():
     made._env.horizon = horizon  # the object is shared by all who ask for this world
 
 
+@pytest.mark.slow
 def test_episodes_are_cut_at_the_horizon_and_begin_anew(envs):
     first, info = envs.reset(seed=SEED)
     assert info["seed"].tolist() == [SEED, SEED + 1]

@@ -11,6 +11,8 @@ from glam_jax.sim.env import make_env
 from glam_jax.sim.robots import ROBOTS
 from glam_jax.sim.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 every_task = pytest.mark.parametrize("task", sorted(TASKS))
 
 

@@ -6,6 +6,7 @@ import pytest
 from glam_jax import config, schema
 from glam_jax.data import normalize
 from glam_jax.data.store import Store
+from glam_jax.errors import ConfigError
 from glam_jax.runtime import metrics
 from glam_jax.stages import pretrain, world_model
 
@@ -84,5 +85,27 @@ def test_the_method_names_the_world_model():
         "glam_o": "Glam", "glam": "Glam", "clam_o": "Clam", "clam": "Clam",
         "lapa_o": "Lapa", "lapa": "Lapa", "mip": None,
     }  # fmt: skip
-    with pytest.raises(ValueError, match="method mip has no world model"):
+    with pytest.raises(ConfigError, match="method mip has no world model"):
         world_model.build(config.make("lifting", "method=mip"), TARGET)
+
+
+@pytest.mark.parametrize(
+    "method, change, message",
+    [
+        ("glam", {"alignment": "both"}, "world_model.alignment is 'both'; expected one of asym"),
+        ("clam", {"reconstruct_share": 0.3}, "world_model.reconstruct_share is 0.3; expected one"),
+        ("lapa", {"codes": 3}, "world_model.latent is 8; expected a multiple of world_model.codes"),
+    ],
+)
+def test_settings_that_are_not_possible_are_refused(method, change, message):
+    made = config.make("lifting", f"method={method}")
+    made.world_model.update(change)
+    with pytest.raises(ConfigError, match=message):
+        world_model.build(made, TARGET)
+
+
+def test_a_method_that_the_settings_are_not_of_is_refused():
+    made = config.make("lifting", "method=glam")
+    made.method = "clam"  # as --config.method=clam does
+    with pytest.raises(ConfigError, match="Choose the method with the task: .*:method=clam"):
+        world_model.build(made, TARGET)

@@ -14,7 +14,7 @@ from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
 from glam_jax.experiment import replay
 from glam_jax.runtime import checkpoint, steplog
-from glam_jax.stages import inputs, pretrain, relabel
+from glam_jax.stages import pretrain, relabel, units
 from glam_jax.stages.world_model import LABEL_BATCH, WorldModel, build
 
 TARGET = schema.Layout(arms=1, image_size=16, has_actions=True)
@@ -54,7 +54,7 @@ def world_model(settings):
     model = build(settings, TARGET)
     shapes = schema.window_batch_shapes(TARGET, 2, 2, "mask")
     stats = normalize.statistics(Store(episodes("target"), episodes("auxiliary")))
-    batch = inputs.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
+    batch = units.windows(jax.tree.map(jnp.asarray, schema.fake_batch(shapes)), stats)
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     return WorldModel(model, params, stats)
 
@@ -65,7 +65,7 @@ def test_labels_are_the_posterior_means_in_the_stores_order(world_model, store, 
 
     @jax.jit
     def posterior(batch):
-        seen = inputs.windows(batch, world_model.stats)
+        seen = units.windows(batch, world_model.stats)
 
         def infer(module):
             return module.infer(module.encode(seen["image"]), seen)
@@ -135,6 +135,7 @@ def test_replayed_actions_are_decoded_from_their_own_episode(world_model):
         np.testing.assert_allclose(last, found[-1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_absurd_learning_rate_names_term_and_step_and_keeps_the_last_checkpoint(
     settings, store, world_model, tmp_path
 ):

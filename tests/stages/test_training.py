@@ -23,19 +23,16 @@ def test_pretrained_weights_are_put_in_where_training_starts_only(tmp_path):
 
     def train(steps):
         config = ConfigDict({"seed": 0})
-        return training.train(
+        stage = training.Stage(
             "tiny",
-            config,
-            ConfigDict(RUN | {"steps": steps}),
             loss=loss,
             feed=ResidentFeed(),
             init=lambda: make_state().params,
             evaluate=lambda step, state: None,
-            stats={},
-            metadata={},
-            directory=tmp_path,
             pretrained=pretrained,
         )
+        run = ConfigDict(RUN | {"steps": steps})
+        return training.train(stage, config, run, stats={}, metadata={}, directory=tmp_path)
 
     # The learning rate is 0: what training returns is what it started from.
     for steps in (1, 2):

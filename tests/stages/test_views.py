@@ -8,7 +8,7 @@ import pytest
 from glam_jax import config, schema
 from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
-from glam_jax.stages import clone, inputs, pretrain, world_model
+from glam_jax.stages import clone, pretrain, units, world_model
 
 DRAW = feeds.Draw(batch=4, target_share=0.5, seed=0, resident=True)
 ROWS = feeds.target_rows(DRAW.batch, DRAW.target_share)
@@ -48,7 +48,7 @@ def test_the_world_model_sees_all_views(store, method):
 def test_the_policy_sees_each_view_by_an_encoder_of_its_own(store):
     made, views = config.make("lifting", "method=mip,scale=quick"), len(store.layout.views)
     labels = store.transition_actions()
-    stats = inputs.label_statistics(labels, normalize.statistics(store))
+    stats = units.label_statistics(labels, normalize.statistics(store))
     model = clone.build(made, store.layout, labels.shape[1])
     params = jax.eval_shape(lambda: clone.init_params(model, store.layout, 0))
     encoders = {name for name in params["params"]["vision"] if name.startswith("view_")}

@@ -12,10 +12,10 @@ import pytest
 
 from glam_jax.evaluation import intervals
 from glam_jax.experiment.workdir import REPLAY, RESULTS, WorkdirError
+from glam_jax.files import write_json
 from glam_jax.study import grid, worker
 from glam_jax.study.reports import published, rates, summary, tables, write
 
-report = commands.load("glam_jax.report")
 ROOT = pathlib.Path(__file__).parents[2]
 METHODS = ("glam_o", "glam", "mip")
 
@@ -39,8 +39,8 @@ def found(main):
     return summary.collect(*main)
 
 
-def results_of(folder, name):
-    return json.loads((worker.cell_folder(folder, name) / RESULTS).read_text())
+def results_of(folder, name, file=RESULTS):
+    return json.loads((worker.cell_folder(folder, name) / file).read_text())
 
 
 def csv_of(made):
@@ -55,7 +55,7 @@ def row_of(made, **values):
 def test_a_summary_has_what_the_runs_found(main, found):
     _, folder = main
     assert len(found["cells"]) == 2 * 3 * 3 and found["missing"] == []
-    (cell,) = tables.select(found["cells"], task="stack_two", method="glam", seed=1)
+    (cell,) = rates.select(found["cells"], task="stack_two", method="glam", seed=1)
     theirs = results_of(folder, "stack_two_glam_seed1")
     assert cell["policy"] == {key: theirs[key] for key in summary.POLICY_KEYS}
     assert cell["sources"] == {"kinova": 100, "umi": 300} and cell["minutes"] == 3.0
@@ -70,21 +70,16 @@ def test_a_summary_has_what_the_runs_found(main, found):
     assert len(json.dumps(found)) - len(json.dumps(kept)) < 1000 * len(found["cells"])
 
 
-def test_unfinished_cells_are_missing(tmp_path):
+def test_unfinished_cells_are_missing_and_damaged_ones_named(tmp_path):
     study = make("main_table", methods=("mip",))
     cells = fake_study.finish(study, tmp_path)
     (worker.cell_folder(tmp_path, cells[1].name) / RESULTS).unlink()
     found = summary.collect(study, tmp_path)
     assert found["missing"] == ["lifting_mip_seed1"] and len(found["cells"]) == 2
     text = write.report(found).markdown(str)
-    assert "2 of 3 cells at scale=quick, training seeds 0, 2" in text
-    assert "reduced" in text.splitlines()[0]
-
-
-def test_a_damaged_result_is_named(tmp_path):
-    study = make("main_table", methods=("mip",), seeds=(0,))
-    (cell,) = fake_study.finish(study, tmp_path)
-    (worker.cell_folder(tmp_path, cell.name) / RESULTS).write_text("{")
+    assert "2 of 3 runs (training seeds: 0, 2)" in text
+    assert text.startswith("# Success of every method on lifting, quick scale\n")
+    (worker.cell_folder(tmp_path, cells[0].name) / RESULTS).write_text("{")
     with pytest.raises(WorkdirError, match="lifting_mip_seed0/results.json is not JSON"):
         summary.collect(study, tmp_path)
 
@@ -92,16 +87,18 @@ def test_a_damaged_result_is_named(tmp_path):
 def test_pooled_rates_and_their_spread(main, found):
     _, folder = main
     seeds = [results_of(folder, f"lifting_glam_o_seed{seed}")["successes"] for seed in range(3)]
-    rate = rates.pooled(tables.select(found["cells"], task="lifting", method="glam_o"))
+    rate = rates.pooled(rates.select(found["cells"], task="lifting", method="glam_o"))
     assert (rate.successes, rate.trials) == (sum(seeds), 150)
-    assert rate.bounds == intervals.wilson(sum(seeds), 150)
-    assert rate.spread == pytest.approx(intervals.mean_and_sd([s / 50 for s in seeds]))
-    row = row_of(write.report(found), table="success", task="lifting", method="glam_o")
+    assert rate.bar == (sum(seeds) / 150, *intervals.wilson(sum(seeds), 150))
+    spread = (rate.mean_over_seeds, rate.sd_over_seeds)
+    assert spread == pytest.approx(intervals.mean_and_sd([s / 50 for s in seeds]))
+    row = row_of(write.report(found), task="lifting", method="glam_o")
     assert float(row["success_rate"]) == pytest.approx(sum(seeds) / 150, rel=1e-5)
     assert float(row["paper_success_rate"]) == 18 / 20
-    assert rates.Rate(37, 50, (0.74,)).text() == "37/50 = 74% (60 to 84%)"
-    assert rates.Rate(37, 50, (0.74,)).spread_text() == "74%, one seed"
-    assert rates.Rate(70, 100, (0.6, 0.8)).spread_text() == "70.0 ± 14.1%"
+    alone = {"policy": {"successes": 37, "trials": 50}}
+    assert rates.pooled([alone]).text() == "37/50 = 74% (60–84%)"
+    several = [{"policy": {"successes": count, "trials": 50}} for count in (30, 40)]
+    assert rates.pooled(several).text() == "70/100 = 70 ± 14% (60–78%)"
 
 
 def test_differences_pair_trials_of_one_seed_on_one_start(main, found):
@@ -113,54 +110,52 @@ def test_differences_pair_trials_of_one_seed_on_one_start(main, found):
     ours, other = [list(map(int, text)) for text in (ours, other)]
     cells = found["cells"]
     # The order of the records does not matter, their seeds do.
-    shuffled = tables.select(cells, task="lifting", method="mip")[::-1]
-    gap = rates.difference(tables.select(cells, task="lifting", method="glam_o"), shuffled)
-    assert gap.pairs == 150 and gap.excludes_zero
-    assert gap.bounds == intervals.newcombe(sum(ours), 150, sum(other), 150)
-    assert gap.paired == intervals.paired_newcombe(ours, other)
-    assert gap.p == intervals.mcnemar(ours, other)
-    assert gap.bounds[0] < gap.lower < gap.value
-    row = row_of(write.report(found), table="glam_o minus", task="lifting", method="mip")
-    assert float(row["newcombe_low"]) == pytest.approx(gap.bounds[0], rel=1e-5)
+    shuffled = rates.select(cells, task="lifting", method="mip")[::-1]
+    gap = rates.difference(rates.select(cells, task="lifting", method="glam_o"), shuffled)
+    assert gap.pairs == 150
+    bounds = (gap.newcombe_low, gap.newcombe_high)
+    assert bounds == intervals.newcombe(sum(ours), 150, sum(other), 150)
+    assert (gap.paired_low, gap.paired_high) == intervals.paired_newcombe(ours, other)
+    assert gap.mcnemar_p == intervals.mcnemar(ours, other)
+    assert 0 < gap.newcombe_low < gap.newcombe_lower_one_sided < gap.difference
+    made = write.report(found)
+    row = row_of(made, task="lifting", method="mip")
+    assert float(row["newcombe_low"]) == pytest.approx(gap.newcombe_low, rel=1e-5)
+    assert row["difference_from"] == "GLAM-O" and f"| {gap.text()} |" in made.markdown(str)
 
 
 def test_other_starts_are_not_paired(found):
     cells = found["cells"]
-    ours = tables.select(cells, task="lifting", method="glam_o")
+    ours = rates.select(cells, task="lifting", method="glam_o")
     moved = [
         cell | {"policy": cell["policy"] | {"first_seed": 5}}
-        for cell in tables.select(cells, task="lifting", method="mip")
+        for cell in rates.select(cells, task="lifting", method="mip")
     ]
     gap = rates.difference(ours, moved)
-    assert gap.pairs == 0 and gap.paired is None and gap.p is None
-    assert gap.texts()[3:] == ("-", "-")
+    assert gap.pairs == 0 and gap.paired_low is None and gap.mcnemar_p is None
     assert rates.difference(ours, []) is None
 
 
 def test_the_main_table_has_the_papers_values_beside_ours_and_says_whose(found):
-    text = write.report(found).markdown(str)
-    assert "paper (a real arm)" in text and "paper (another simulator)" in text
-    line = next(li for li in text.splitlines() if li.startswith("| GLAM-O |"))
-    assert line.endswith("| 90% |")
-    best = [li for li in text.splitlines() if li.startswith("| best baseline: MIP")]
-    assert [li.split("|")[-2].strip() for li in best] == ["55%", "46%"]
+    made = write.report(found)
+    text = made.markdown(str)
+    assert "in another simulator and the other tasks on a real arm" in text
+    ours, other = (li for li in text.splitlines() if li.startswith("| lifting | G"))
+    assert ours.endswith("| 90% | - |") and "| 75% | +" in other
+    assert "best baseline: lifting 55%, stack two 46%." in text
+    assert row_of(made, method="best baseline", task="lifting")["paper_success_rate"] == "0.55"
 
 
-def test_what_was_not_run_says_so():
-    study = make("main_table", methods=("glam_o", "lapa"))
-    text = write.report({**empty(study), "cells": []}).markdown(str)
-    assert text.count("not run") == 3  # both methods, and no baseline to be best
+def test_what_was_not_run_has_the_papers_value_in_the_csv_alone(found):
+    cells = rates.select(found["cells"], method="glam_o")
+    made = write.report({**found, "cells": cells})
+    assert row_of(made, method="mip", task="lifting")["paper_success_rate"] == "0.35"
+    assert "MIP |" not in made.markdown(str)
 
 
-def empty(study):
-    found = {key: list(study[key]) for key in ("tasks", "methods", "seeds")}
-    return found | {
-        "format": summary.FORMAT, "study": study.name, "quick": True, "scale": "quick",
-        "grid": [], "cells": [], "missing": [],
-    }  # fmt: skip
-
-
-def scaling_study():
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    """The summary of a scaling study on which auxiliary episodes help most."""
     data = [(f"target{n}", n, 0) for n in (100, 300)] + [("auxiliary300", 100, 200)]
     variants = {
         name: {
@@ -169,41 +164,48 @@ def scaling_study():
         }
         for name, target, auxiliary in data
     }
-    return make("scaling", tasks=("stack_two",), methods=METHODS[::2], variants=variants)
+    study = make("scaling", tasks=("stack_two",), methods=METHODS[::2], variants=variants)
+
+    def do(cell, path):
+        fake_study.carry_out(cell, path, 0.9 if cell.variant == "auxiliary300" else 0.4)
+
+    folder = tmp_path_factory.mktemp("scaling")
+    fake_study.finish(study, folder, do)
+    return summary.collect(study, folder)
 
 
-def test_scaling_has_both_kinds_of_added_data(tmp_path):
-    study = scaling_study()
-    fake_study.finish(study, tmp_path)
-    made = write.report(summary.collect(study, tmp_path))
-    curves = {(row["curve"], row["episodes"]) for row in csv_of(made) if row["table"] == "success"}
+def test_scaling_has_all_curves_in_numbers_and_pictures(scaled, tmp_path):
+    made = write.report(scaled)
+    curves = {(row["curve"], row["episodes"]) for row in csv_of(made)}
     assert curves == {
         (curve, size)
         for curve in (published.MIP, published.AUXILIARY, published.TARGET)
         for size in ("100", "300")
     }
-    row = row_of(made, table="success", curve=published.MIP, episodes="300")
+    row = row_of(made, curve=published.MIP, episodes="300")
     assert (float(row["paper_success_rate"]), float(row["jerk_score"])) == (0.3, -18.5)
-    # Only where data of both kinds were added is there a difference between them.
-    row = row_of(made, table="auxiliary minus target")
-    assert row["episodes"] == "300"
-    assert row["each_in_the_others_interval"] in ("True", "False")
-    assert [picture.name for picture in made.pictures] == [
-        "scaling_stack_two", "smoothness_stack_two", "joints_stack_two",
-    ]  # fmt: skip
+    pictures = ["scaling_stack_two", "smoothness_stack_two"]
+    assert [picture.name for picture in made.pictures] == pictures
     for picture in made.pictures:
         assert picture.draw(tmp_path / f"{picture.name}.png").stat().length > 5000
 
 
-def test_far_apart_is_not_within_each_others_interval(tmp_path):
-    study = scaling_study()
-
-    def do(cell, path):
-        fake_study.carry_out(cell, path, 0.9 if cell.variant == "auxiliary300" else 0.4)
-
-    fake_study.finish(study, tmp_path, do)
-    made = write.report(summary.collect(study, tmp_path))
-    assert row_of(made, table="auxiliary minus target")["each_in_the_others_interval"] == "False"
+def test_scaling_compares_both_kinds_of_added_data(scaled):
+    made = write.report(scaled)
+    least, target, mixed = (
+        rates.select(scaled["cells"], method="glam_o", variant=variant)
+        for variant in ("target100", "target300", "auxiliary300")
+    )
+    gap = rates.difference(mixed, target)
+    (row,) = (row for row in csv_of(made) if row["difference"])
+    assert (row["curve"], row["episodes"]) == (published.TARGET, "300")
+    assert float(row["newcombe_low"]) == pytest.approx(gap.newcombe_low, rel=1e-5)
+    shown = [rates.pooled(cells).text() for cells in (least, target, mixed)]
+    assert gap.newcombe_low > 0
+    assert [row[3:] for row in made.table.rows] == [
+        [shown[0], shown[0], "-"],  # both start from the same cells
+        [shown[2], shown[1], gap.text()],
+    ]
 
 
 ABLATIONS = {
@@ -221,25 +223,21 @@ def test_ablations_compare_with_glam_o(tmp_path, measure):
 
     fake_study.finish(study, tmp_path, do)
     made = write.report(summary.collect(study, tmp_path))
-    row = row_of(made, measured="umi_to_kinova_real", variant="symmetric")
-    counts = [
-        sum(
-            json.loads((worker.cell_folder(tmp_path, cell.name) / REPLAY).read_text())[
-                "umi_to_kinova_real"
-            ]["successes"]
-            for cell in grid.expand(study)
-            if cell.variant == variant
-        )
-        for variant in ABLATIONS
-    ]
+    what, seeds = "umi_to_kinova_real", range(3)
+    row = row_of(made, measured=what, variant="symmetric")
+    counts = []
+    for variant in ABLATIONS:
+        runs = [f"lifting_glam_o_{variant}_seed{seed}" for seed in seeds]
+        counts.append(sum(results_of(tmp_path, run, REPLAY)[what]["successes"] for run in runs))
     low, _ = intervals.newcombe(counts[0], 60, counts[1], 60)
     assert float(row["newcombe_low"]) == pytest.approx(low, rel=1e-5) and low > 0
     assert 10.0 <= float(row["path_error_mm"]) < 11.0
-    text = made.markdown(str)
-    assert ("closed loop" in text) == ("policy" in measure)
-    assert (
-        "**lifting, replay umi to kinova_real (simulated)**" in text.lower() and "| 7.5 |" in text
-    )
+    assert ("success" in made.table.columns) == ("policy" in measure)
+    assert "replay of the robot's own episodes" in made.table.columns
+    shown = dict(zip(made.table.columns, made.table.rows[-1], strict=True))
+    assert shown["world model"] == "symmetric alignment"
+    assert shown["replay of umi episodes"].startswith(f"{counts[1]}/60 = ")
+    assert shown["decoded error, mm"] == ("12.2" if "policy" in measure else "7.5")
 
 
 def of_replay(seed, errors):
@@ -252,11 +250,10 @@ def test_nearer_replays_are_counted_in_pairs():
     ours = [of_replay(0, [1.0] * 6), of_replay(1, [2.0, None])]  # one of them diverged
     theirs = [of_replay(1, [3.0, 9.0]), of_replay(0, [2.0] * 5 + [0.5])]
     # Nearer in 5 of 6 and 1 of 2; the exact sign test of 6 to 2.
-    assert rates.nearer(ours, theirs, what) == "6 of 8, p = 0.289"
-    assert rates.nearer([of_replay(0, [1.0] * 20)], [of_replay(0, [2.0] * 20)], what).endswith(
-        "p < 0.001"
-    )
-    assert rates.nearer(ours, [of_replay(2, [1.0])], what) == "-"
+    assert rates.nearer(ours, theirs, what) == {
+        "nearer_to_the_path": 6, "of_replays": 8, "sign_test_p": pytest.approx(0.289, abs=5e-4)
+    }  # fmt: skip
+    assert rates.nearer(ours, [of_replay(2, [1.0])], what) == {}
 
 
 def test_replay_has_a_row_for_each_direction(tmp_path):
@@ -268,33 +265,20 @@ def test_replay_has_a_row_for_each_direction(tmp_path):
     assert shown == {(m, d) for m in ("glam_o", "glam") for d in directions}
 
 
-def test_tuning_compares_with_the_best_setting_of_a_baseline(tmp_path):
-    study = make(
-        "tuning",
-        methods=("glam_o", "mip"),
-        seeds=(0,),
-        variants={"defaults": {}, "joints": {"methods": ("mip",)}},
-    )
-
-    def rate(cell, path):
-        by_variant = {"glam_o": 0.9, "mip": 0.2 if cell.variant == "defaults" else 0.6}
-        fake_study.carry_out(cell, path, by_variant[cell.method])
-
-    fake_study.finish(study, tmp_path, rate)
+def test_tuning_compares_every_setting_with_glam_os_defaults(tmp_path):
+    variants = {"defaults": {}, "joints": {"methods": ("mip",)}}
+    study = make("tuning", methods=("glam_o", "mip"), seeds=(0,), variants=variants)
+    fake_study.finish(study, tmp_path)
     made = write.report(summary.collect(study, tmp_path))
     theirs = results_of(tmp_path, "lifting_mip_joints_seed0")["successes"]
     ours = results_of(tmp_path, "lifting_glam_o_defaults_seed0")["successes"]
-    row = row_of(made, table="glam_o's defaults minus the best")
-    assert (row["method"], row["variant"]) == ("mip", "joints")
+    row = row_of(made, method="mip", variant="joints")
     assert float(row["difference"]) == pytest.approx((ours - theirs) / 50, rel=1e-5)
-    assert [r["variant"] for r in csv_of(made) if r["table"] == "success"] == [
-        "defaults", "defaults", "joints"
-    ]  # fmt: skip
-    made.pictures[0].draw(tmp_path / "success.png")
+    assert [row["variant"] for row in csv_of(made)] == ["defaults", "defaults", "joints"]
     assert "joint angles instead of the gripper's pose" in made.markdown(str)
 
 
-def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
+def test_a_third_source_is_compared_with_two(tmp_path):
     study = make(
         "third_source",
         methods=("glam_o",),
@@ -306,12 +290,11 @@ def test_a_third_source_says_that_kinova_real_is_simulated(tmp_path):
     )
     fake_study.finish(study, tmp_path)
     made = write.report(summary.collect(study, tmp_path))
-    text = made.markdown(str)
-    assert "100 kinova_real (simulated), 100 kinova, 300 umi" in text
-    assert "it stands in for a real arm" in text
-    row = row_of(made, table="success", variant="three_sources")
-    assert float(row["paper_success_rate"]) == 18 / 20
-    assert row_of(made, table="three minus two sources")["pairs"] == "150"
+    assert "100 kinova_real + 100 kinova + 300 umi" in made.markdown(str)
+    row = row_of(made, variant="three_sources")
+    assert float(row["paper_success_rate"]) == 18 / 20 and not row["difference"]
+    row = row_of(made, variant="two_sources")
+    assert (row["pairs"], row["difference_from"]) == ("150", "three sources")
 
 
 def test_a_study_leaves_table_numbers_figures_and_summary(main, found, tmp_path):
@@ -324,6 +307,7 @@ def test_a_study_leaves_table_numbers_figures_and_summary(main, found, tmp_path)
     assert summary.read(tmp_path / "summary.json") == found
     text = (tmp_path / "report.md").read_text()
     assert "](success.png)" in text and "0123456789ab" in text and "Newcombe" in text
+    assert "`kinova_real` is a simulated stand-in for a real arm" in text
 
 
 def test_nothing_done_is_nothing_to_report(tmp_path):
@@ -340,13 +324,14 @@ def test_the_page_holds_every_summary(found, tmp_path):
     (docs / "results" / "old.png").write_bytes(b"of a summary that is gone")
     path = write.page([results / "first.json"], docs)
     text = path.read_text()
-    for line in write.report(found).tables[0].markdown().splitlines():
-        assert line in text
+    assert write.report(found).table.markdown() in text
+    assert (docs / "results" / "first.csv").read_text() == write.report(found).csv()
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", text)
     drawn = ["success", "joints_lifting", "joints_stack_two"]
     assert pictures == [f"results/first_{name}.png" for name in drawn]
-    assert {f"results/{p.name}" for p in (docs / "results").iterdir()} == set(pictures)
-    assert "against the expert's; GLAM-O succeeded, MIP succeeded" in text
+    kept = {f"results/{p.name}" for p in (docs / "results").iterdir()}
+    assert kept == {*pictures, "results/first.csv"}
+    assert "from one start; GLAM-O succeeded, MIP succeeded" in text
 
 
 def test_without_results_the_page_says_how_to_make_them(tmp_path):
@@ -360,6 +345,8 @@ def test_the_page_in_the_repository_is_made_from_its_results(tmp_path):
     paths = sorted((ROOT / "results").glob("*.json"))
     made = write.page(paths, tmp_path).read_text()
     assert (ROOT / "docs" / "results.md").read_text() == made, "run python -m glam_jax.report"
+    for file in (tmp_path / "results").glob("*.csv"):
+        assert (ROOT / "docs" / "results" / file.name).read_text() == file.read_text()
 
 
 @pytest.mark.parametrize(
@@ -381,20 +368,18 @@ def test_what_is_no_summary_is_refused(tmp_path, text, found):
 
 
 def test_every_study_has_a_report():
-    assert set(write.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
+    assert set(tables.REPORTS) == {p.stem for p in (ROOT / "configs" / "studies").glob("*.py")}
 
 
-def test_the_command_adds_a_summary(main, found, tmp_path, monkeypatch, capsys):
-    write.study(found, tmp_path / "lifting_quick")
-    values = {"results": tmp_path / "results", "docs": tmp_path / "docs"}
-    for name, value in (values | {"add": tmp_path / "lifting_quick"}).items():
-        monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
-    report.main(None)
-    assert summary.read(tmp_path / "results" / "lifting_quick.json") == found
-    assert "from 1 summaries" in capsys.readouterr().out
+def add(found, folder):
+    """Adds a summary to folder/results by the command."""
+    write_json(folder / "part" / summary.SUMMARY, found)
+    flags = {"results": "results", "docs": "docs", "add": "part"}
+    commands.run("glam_jax.report", *(f"--{name}={folder / of}" for name, of in flags.items()))
+    return summary.read(folder / "results" / "part.json")
 
 
-def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
+def test_parts_of_a_study_are_joined(found, tmp_path, capsys):
     def part(cells, note):
         names = {cell["name"] for cell in cells}
         missing = [name for name in found["grid"] if name not in names]
@@ -408,11 +393,8 @@ def test_parts_of_a_study_are_joined(found, tmp_path, monkeypatch):
     assert sorted([*cells, *joined["missing"]]) == sorted(found["grid"])
     with pytest.raises(summary.SummaryError, match="different studies: seeds differ"):
         summary.join(first, {**second, "seeds": [0]})
+    assert summary.join(first, {**second, "methods": second["methods"][::-1]})["cells"]
 
-    for made in (first, second):
-        write.study(made, tmp_path / "part")
-        values = {"results": tmp_path / "results", "docs": tmp_path, "add": tmp_path / "part"}
-        for name, value in values.items():
-            monkeypatch.setattr(report, f"_{name.upper()}", type("Flag", (), {"value": str(value)}))
-        report.main(None)
-    assert summary.read(tmp_path / "results" / "part.json") == joined
+    assert add(first, tmp_path) == first
+    assert add(second, tmp_path) == joined
+    assert "from 1 summaries" in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_from_the_command_line_with_changed_axes(tmp_path, capsys):
             "--norun",
         )
     assert "4 of 4 cells are done" in capsys.readouterr().out
-    assert "training seeds 0, 1" in (tmp_path / "report.md").read_text()
+    assert "training seeds: 0, 1" in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,7 @@ def start(source, *arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_two_processes_do_no_cell_twice(tmp_path):
     jobs = [start(JOB, tmp_path) for _ in range(2)]
     for job in jobs:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from glam_jax.errors import UserError
+from glam_jax.errors import ConfigError
 from glam_jax.models import vision
 from glam_jax.models.dinov2 import tensor_file
 from glam_jax.models.dinov2.tensor_file import TensorFileError
@@ -24,10 +24,6 @@ WHERE = (
     "dinov2_vits14_pretrain.pth and give its path, --config.policy.dinov2_weights=PATH, or start "
     "from random weights, --config.policy.dinov2_weights=scratch"
 )
-
-
-class EncoderError(UserError, ValueError):
-    """A vision encoder that cannot be made as the config asks."""
 
 
 class Entry(NamedTuple):
@@ -159,26 +155,21 @@ def check(config: ConfigDict) -> None:
     """Finds what is wrong with the encoder that a config asks for, its weights included.
 
     Raises:
-      EncoderError: no weights are named, or a value does not fit; names the key.
+      ConfigError: no weights are named, or a value does not fit; names the key.
       FileNotFoundError, TensorFileError: see `tensor_file.read` and `convert`.
     """
     policy = config.policy
-    for key, known in (("encoder", vision.ENCODERS), ("dinov2_dtype", vision.DTYPES)):
-        if policy[key] not in known:
-            raise EncoderError(
-                f"policy.{key} is {policy[key]!r}; expected one of {', '.join(known)}"
-            )
     if policy.encoder != vision.DINOV2:
         return
     side, patch = policy.view_size or config.image_size, DinoV2.patch
     if side % patch:
         near = max(1, round(side / patch)) * patch
-        raise EncoderError(
+        raise ConfigError(
             f"the DINOv2 encoder would see {side} x {side} pixels; set policy.view_size, to which "
             f"views are resized, to a multiple of {patch}, such as {near}"
         )
     if not policy.dinov2_weights:
-        raise EncoderError(WHERE)
+        raise ConfigError(WHERE)
     if policy.dinov2_weights != SCRATCH:
         _load(policy.dinov2_weights)
 

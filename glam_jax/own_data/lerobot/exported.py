@@ -1,11 +1,9 @@
 """What an export says of itself beside LeRobot's own files, so that it comes in as it went out."""
 
-import dataclasses
-
 from etils import epath
 
 from glam_jax import files
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import key_map
 from glam_jax.own_data.convert import Aim
@@ -16,20 +14,6 @@ FILE = "meta/glam_jax.json"
 _LAYOUT = ("arms", "image_size", "arm_proprio", "arm_action")
 
 
-@dataclasses.dataclass(frozen=True)
-class Exported:
-    """How an export is converted.
-
-    Attributes:
-      task, source: names of the dataset. keys: where everything is. aim: what it was.
-    """
-
-    task: str
-    source: str
-    keys: KeyMap
-    aim: Aim
-
-
 def describe(recording: Recording, key_map: dict) -> dict:
     """The content of `FILE`, for a dataset and the key map that reads it."""
     about = {name: getattr(recording.layout, name) for name in _LAYOUT}
@@ -37,8 +21,11 @@ def describe(recording: Recording, key_map: dict) -> dict:
     return about | {"action_kind": recording.about.get("action_kind", "joint_positions")}
 
 
-def read(folder: epath.Path) -> Exported:
+def read(folder: epath.Path) -> tuple[str, str, KeyMap, Aim]:
     """What `describe` wrote into a LeRobot dataset.
+
+    Returns:
+      Names of the task and of the source, where everything is, and what it was.
 
     Raises:
       DataError: it is not there, or damaged.
@@ -51,7 +38,7 @@ def read(folder: epath.Path) -> Exported:
         sizes = {name: found[name] for name in _LAYOUT}
         layout = Layout(has_actions=True, views=tuple(keys.views), **sizes)
         aim = Aim(layout, keys.rate_hz, found["action_kind"])
-        return Exported(found["task"], found["source"], keys, aim)
+        return found["task"], found["source"], keys, aim
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: no such file, so this is no export of glam_jax; describe its columns by a "

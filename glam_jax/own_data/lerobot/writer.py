@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from glam_jax import files
 from glam_jax.data import dataset
-from glam_jax.data.spec import Recording
+from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import parquet, video
 from glam_jax.own_data.lerobot import exported, stats
@@ -38,7 +38,6 @@ def export(
     rate_hz: float | None,
     out: epath.Path,
     as_video: bool = False,
-    progress: bool = True,
 ) -> dict:
     """Writes a dataset in LeRobot's format, whole or not at all.
 
@@ -49,7 +48,6 @@ def export(
       directory: folder of the dataset's files. recording: what it holds.
       rate_hz: steps a second. out: the new folder.
       as_video: images as H.264, which changes them, instead of PNG inside the data files.
-      progress: show a bar.
 
     Returns:
       A report: `dataset` (the new folder), `episodes` (split -> number), `frames`.
@@ -74,9 +72,7 @@ def export(
         writer = Writer(writing, columns)
         for split, count in counts.items():
             episodes = dataset.stream(directory, split, recording)
-            for episode in tqdm(
-                episodes, f"exporting {split}", count, unit="episode", disable=not progress
-            ):
+            for episode in tqdm(episodes, f"exporting {split}", count, unit="episode"):
                 writer.add(episode)
         frames = writer.finish(recording, counts)
     return {"dataset": str(out), "episodes": counts, "frames": frames}
@@ -154,9 +150,10 @@ class Writer:
             joined = stats.join(kept, picture)
             found[name] = stats.summary(joined, picture, self._frames)
         key_map = self._columns.key_map(self._cameras, "heldout" in counts)
-        self._save("meta/stats.json", found)
-        self._save(exported.FILE, exported.describe(recording, key_map))
-        self._save("meta/info.json", self._info(recording.source, counts))
+        files.write_json(self._folder / "meta/stats.json", found)
+        about = exported.describe(recording, key_map)
+        files.write_json(self._folder / exported.FILE, about)
+        files.write_json(self._folder / "meta/info.json", self._info(recording.source, counts))
         return self._frames
 
     def _info(self, source: str, counts: dict[str, int]) -> dict:
@@ -179,9 +176,6 @@ class Writer:
             "video_path": VIDEO_PATH if self._videos else None,
             "features": self._features,
         }
-
-    def _save(self, name: str, content: dict) -> None:
-        files.write_json(self._folder / name, content)
 
 
 class _Files:

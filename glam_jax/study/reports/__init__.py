@@ -1,1 +1,1 @@
-"""What studies found: from their run folders to tables, figures and a page."""
+"""What studies found: `summary` of runs, `tables` of `lines` of `rates`, `pictures`, `write`."""

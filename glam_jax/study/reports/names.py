@@ -1,59 +1,53 @@
 """What methods, tasks and variants are called in tables and figures."""
 
-METHODS = {
-    "glam_o": "GLAM-O",
-    "glam": "GLAM",
-    "lapa_o": "LAPA-O",
-    "lapa": "LAPA",
-    "clam_o": "CLAM-O",
-    "clam": "CLAM",
-    "mip": "MIP",
-}
-TASKS = {
-    "pick_place": "pick and place",
-    "knock_down": "knock down",
-    "stack_two": "stack two",
-    "stack_three": "stack three",
-}
+from glam_jax.study.reports import published
+
+TASKS = {"pick_place": "pick and place"}
 VARIANTS = {
     "asymmetric": "asymmetric alignment (GLAM-O)",
     "symmetric": "symmetric alignment",
     "unaligned": "no alignment",
     "action_loss_on_idm": "action loss on the inverse dynamics model",
-    "two_sources": "two sources",
-    "three_sources": "three sources",
-    "twice_the_updates": "twice the policy's updates",
     "light_alignment": "a tenth of the alignment's weight",
     "light_action_loss": "a hundredth of the action loss's weight",
     "large_codebook": "32 codes instead of 8",
+    "twice_the_updates": "twice the policy's updates",
     "half_the_updates": "half the policy's updates",
-    "whole_action_term": "weight 1 instead of 0.03 of the policy's action term",
-    "light_action_term": "weight 0.03 instead of 1 of the policy's action term",
+    "whole_action_term": "action weight 1 instead of 0.03",
+    "light_action_term": "action weight 0.03 instead of 1",
     "joints": "joint angles instead of the gripper's pose",
+}
+CURVES = {
+    published.MIP: "MIP, target",
+    published.AUXILIARY: "GLAM-O, target + auxiliary",
+    published.TARGET: "GLAM-O, target",
 }
 
 
 def method(name: str) -> str:
-    """Name of a method as the paper writes it."""
-    return METHODS.get(name, name)
+    """Name of a method as the paper writes it, "glam_o" as "GLAM-O"."""
+    return name.upper().replace("_", "-")
 
 
 def variant(name: str) -> str:
     """What a variant changes, in words."""
-    return VARIANTS.get(name, name)
+    return VARIANTS.get(name, name.replace("_", " "))
 
 
 def task(name: str) -> str:
     """Name of a task in words."""
-    return TASKS.get(name, name)
+    return TASKS.get(name, name.replace("_", " "))
 
 
-def direction(name: str) -> str:
-    """A replay's direction in words, "umi_to_kinova" as "umi to kinova"."""
-    source, _, target = name.partition("_to_")
-    return f"{robot(source)} to {robot(target)}"
+def replayed(direction: str) -> str:
+    """Whose episodes a replay carries out, "umi_to_kinova" as "umi"."""
+    source, _, target = direction.partition("_to_")
+    return "the robot's own" if source == target else source
 
 
-def robot(name: str) -> str:
-    """Name of a source; the stand-in for a real arm says that it is simulated."""
-    return "kinova_real (simulated)" if name == "kinova_real" else name
+# What the values of a line's keys are called.
+WORDS = {
+    "task": task,
+    "method": method,
+    "variant": variant,
+}

@@ -6,7 +6,7 @@ pooled interval speaks of the trained policies at hand, mean and s.d. across see
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from glam_jax.evaluation import intervals
 
@@ -15,115 +15,72 @@ POLICY = "policy"  # the other measurements are the directions of a replay, as "
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """Successes of the trials of some cells.
+    """Successes of the trials of some cells; the fields are columns of the CSV.
 
     Attributes:
-      successes, trials: summed over the cells.
-      per_seed: the rate of each cell, in order.
+      successes, trials: summed over the cells. success_rate: of these, with its 95% Wilson
+        interval.
+      training_seeds: how many cells there are. mean_over_seeds, sd_over_seeds: of their rates; the
+        latter is nan for one.
     """
 
     successes: int
     trials: int
-    per_seed: tuple[float, ...]
-
-    @property
-    def value(self) -> float:
-        return self.successes / self.trials
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """95% Wilson interval of the pooled rate."""
-        return intervals.wilson(self.successes, self.trials)
+    success_rate: float
+    wilson_low: float
+    wilson_high: float
+    training_seeds: int
+    mean_over_seeds: float
+    sd_over_seeds: float
 
     @property
     def bar(self) -> tuple[float, float, float]:
-        """The rate and its bounds, as a figure takes them."""
-        return (self.value, *self.bounds)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Mean and s.d. across training seeds; the latter nan for one."""
-        return intervals.mean_and_sd(self.per_seed)
+        """The rate and its interval, as charts take it."""
+        return self.success_rate, self.wilson_low, self.wilson_high
 
     def text(self) -> str:
-        low, high = self.bounds
-        count = f"{self.successes}/{self.trials}"
-        return f"{count} = {self.value:.0%} ({100 * low:.0f} to {high:.0%})"
-
-    def spread_text(self) -> str:
-        mean, sd = self.spread
-        return f"{mean:.0%}, one seed" if math.isnan(sd) else f"{100 * mean:.1f} ± {sd:.1%}"
-
-    def row(self) -> dict:
-        """For CSV."""
-        (low, high), (mean, sd) = self.bounds, self.spread
-        return {
-            "successes": self.successes,
-            "trials": self.trials,
-            "success_rate": self.value,
-            "wilson_low": low,
-            "wilson_high": high,
-            "training_seeds": len(self.per_seed),
-            "mean_over_seeds": mean,
-            "sd_over_seeds": sd,
-        }
+        """Counts, rate, s.d. across training seeds if there are several, and interval."""
+        value, low, high = (100 * bound for bound in self.bar)
+        spread = "" if math.isnan(self.sd_over_seeds) else f" ± {100 * self.sd_over_seeds:.0f}"
+        return f"{self.successes}/{self.trials} = {value:.0f}{spread}% ({low:.0f}–{high:.0f}%)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """One method's rate minus another's.
+    """One method's rate minus another's; the fields are columns of the CSV.
 
     Attributes:
-      value: difference of the pooled rates.
-      bounds: Newcombe's 95% interval. lower: one-sided 95% bound, which it exceeds.
-      paired: the same for pairs of trials of one training seed on one start, None where cells have
-        no trials in common. p: McNemar's exact two-sided p value of these, None likewise.
-      pairs: how many there are.
+      difference: of the pooled rates, with Newcombe's 95% interval and the one-sided 95% bound
+        that it exceeds.
+      pairs: how many trials have a partner after training from the same seed, on the same start.
+      paired_low, paired_high: Newcombe's 95% interval for pairs; None without pairs.
+      mcnemar_p: McNemar's exact two-sided p value of the pairs; None without.
     """
 
-    value: float
-    bounds: tuple[float, float]
-    lower: float
-    paired: tuple[float, float] | None
-    p: float | None
+    difference: float
+    newcombe_low: float
+    newcombe_high: float
+    newcombe_lower_one_sided: float
     pairs: int
+    paired_low: float | None
+    paired_high: float | None
+    mcnemar_p: float | None
 
-    @property
-    def excludes_zero(self) -> bool:
-        return not self.bounds[0] <= 0.0 <= self.bounds[1]
-
-    def texts(self) -> tuple[str, str, str, str, str]:
-        """Difference, two-sided interval, one-sided bound, paired interval, p value."""
-        low, high = self.bounds
-        return (
-            f"{100 * self.value:+.0f}",
-            f"{100 * low:+.0f} to {100 * high:+.0f}",
-            f"{100 * self.lower:+.0f}",
-            "-"
-            if not self.paired
-            else "{:+.0f} to {:+.0f}".format(*(100 * b for b in self.paired)),
-            "-" if self.p is None else "< 0.001" if self.p < 0.001 else f"{self.p:.3f}",
-        )
-
-    def row(self) -> dict:
-        """For CSV."""
-        low, high = self.paired or (None, None)
-        return {
-            "difference": self.value,
-            "newcombe_low": self.bounds[0],
-            "newcombe_high": self.bounds[1],
-            "newcombe_lower_one_sided": self.lower,
-            "pairs": self.pairs,
-            "paired_low": low,
-            "paired_high": high,
-            "mcnemar_p": self.p,
-        }
+    def text(self) -> str:
+        """Difference and two-sided interval, in percentage points."""
+        values = self.difference, self.newcombe_low, self.newcombe_high
+        return "{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * value for value in values))
 
 
-DIFFERENCE_COLUMNS = (
-    "difference, points", "95% interval", "at least (one-sided 95%)", "paired starts, 95%",
-    "McNemar p",
-)  # fmt: skip
+def select(cells: Sequence[dict], **values) -> list[dict]:
+    """The records whose values are those given."""
+    return [c for c in cells if all(c[key] == value for key, value in values.items())]
+
+
+def measured(cells: Sequence[dict]) -> list[str]:
+    """What any of the records measured: the policy, then the directions of replay."""
+    found = [POLICY] if any("policy" in cell for cell in cells) else []
+    return found + list(dict.fromkeys(key for cell in cells for key in cell.get("replay", {})))
 
 
 def outcome(record: dict, what: str = POLICY) -> dict | None:
@@ -136,11 +93,10 @@ def pooled(records: Sequence[dict], what: str = POLICY) -> Rate | None:
     found = [one for one in (outcome(record, what) for record in records) if one]
     if not found:
         return None
-    return Rate(
-        sum(one["successes"] for one in found),
-        sum(one["trials"] for one in found),
-        tuple(one["successes"] / one["trials"] for one in found),
-    )
+    successes, trials = (sum(one[key] for one in found) for key in ("successes", "trials"))
+    spread = intervals.mean_and_sd([one["successes"] / one["trials"] for one in found])
+    bounds = intervals.wilson(successes, trials)
+    return Rate(successes, trials, successes / trials, *bounds, len(found), *spread)
 
 
 def difference(
@@ -151,62 +107,68 @@ def difference(
     if one is None or other is None:
         return None
     counts = (one.successes, one.trials, other.successes, other.trials)
-    first, second = _paired(records, others, what)
+    first, second = [], []
+    for ours, theirs in _same_training(records, others, what):
+        alike = ours.get("first_seed") == theirs.get("first_seed")
+        if alike and len(ours["outcomes"]) == len(theirs["outcomes"]):
+            first += map(int, ours["outcomes"])
+            second += map(int, theirs["outcomes"])
     return Difference(
-        one.value - other.value,
-        intervals.newcombe(*counts),
-        intervals.newcombe(*counts, sides="lower")[0],
-        intervals.paired_newcombe(first, second) if first else None,
-        intervals.mcnemar(first, second) if first else None,
+        one.success_rate - other.success_rate,
+        *intervals.newcombe(*counts),
+        intervals.newcombe(*counts, confidence=0.9)[0],
         len(first),
+        *(intervals.paired_newcombe(first, second) if first else (None, None)),
+        intervals.mcnemar(first, second) if first else None,
     )
 
 
-def mean(records: Sequence[dict], key: str) -> float:
-    """Mean of a policy's value over the records that have it, nan if none has."""
-    found = [(record.get("policy") or {}).get(key) for record in records]
-    found = [value for value in found if value is not None]
-    return sum(found) / len(found) if found else math.nan
+def errors(cells: Sequence[dict], what: str) -> dict:
+    """Means over cells, nan where none has them, for CSV: error of the target's held-out actions
+    when decoded; of a policy, scores of smoothness; of a replay, mm off the episodes' paths, see
+    `evaluation.replay.path_errors`."""
+    stage = "stage2" if what == POLICY else "stage1"
+    decoded = {"decoded_error_mm": mean(cell["decoded_mm"].get(stage) for cell in cells)}
+    if what != POLICY:
+        off = [(outcome(cell, what) or {}).get("path_errors_mm", ()) for cell in cells]
+        diverged = any(error is None for one in off for error in one)
+        return decoded | {
+            "path_error_mm": math.nan if diverged else mean(error for one in off for error in one)
+        }
+    return decoded | {f"{kind}_score": smoothness(cells, kind) for kind in ("jerk", "fft")}
 
 
-def path_errors(records: Sequence[dict], what: str) -> list[float]:
-    """Errors in mm of each replayed episode of all records that have them, see
-    `evaluation.replay.path_errors`; those of diverged replays are nan."""
-    found = [(outcome(record, what) or {}).get("path_errors_mm", ()) for record in records]
-    return [math.nan if error is None else error for errors in found for error in errors]
+def smoothness(cells: Sequence[dict], kind: str) -> float:
+    """Mean "jerk" or "fft" score of the cells' policies, nan if none has one."""
+    return mean((cell.get("policy") or {}).get(f"{kind}_smoothness") for cell in cells)
 
 
-def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> str:
+def mean(values) -> float:
+    """Mean of the values that are not None, nan if there are none."""
+    values = [value for value in values if value is not None]
+    return sum(values) / len(values) if values else math.nan
+
+
+def nearer(records: Sequence[dict], others: Sequence[dict], what: str) -> dict:
     """In how many replayed episodes the records kept nearer to the path than the others after
-    training from the same seed, with the p value of the exact sign test; "-" without pairs."""
+    training from the same seed, with the p value of the exact sign test; for CSV."""
     first, second = [], []
-    for record, other in _same_training(records, others):
-        ours, theirs = path_errors([record], what), path_errors([other], what)
+    for pair in _same_training(records, others, what):
+        paths = [one.get("path_errors_mm", ()) for one in pair]
+        ours, theirs = ([math.inf if error is None else error for error in one] for one in paths)
         if len(ours) == len(theirs):
-            pairs = list(zip(ours, theirs, strict=True))
-            first += [a < b or (math.isnan(b) and not math.isnan(a)) for a, b in pairs]
-            second += [b < a or (math.isnan(a) and not math.isnan(b)) for a, b in pairs]
+            first += [a < b for a, b in zip(ours, theirs, strict=True)]
+            second += [b < a for a, b in zip(ours, theirs, strict=True)]
     if not first:
-        return "-"
+        return {}
     p = intervals.mcnemar(first, second)
-    return f"{sum(first)} of {len(first)}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}"
+    return {"nearer_to_the_path": sum(first), "of_replays": len(first), "sign_test_p": p}
 
 
-def _same_training(records, others) -> list[tuple[dict, dict]]:
-    """Each record with the other of its task and training seed, where there is one."""
+def _same_training(records, others, what: str) -> Iterator[tuple[dict, dict]]:
+    """A measurement of each record with that of the other of its task and training seed."""
     by_seed = {(other["task"], other["seed"]): other for other in others}
-    keys = [(record["task"], record["seed"]) for record in records]
-    return [(r, by_seed[key]) for r, key in zip(records, keys, strict=True) if key in by_seed]
-
-
-def _paired(records, others, what) -> tuple[list[int], list[int]]:
-    """Outcomes of trials on the same start after training from the same seed."""
-    first, second = [], []
-    for record, partner in _same_training(records, others):
-        one, other = outcome(record, what), outcome(partner, what)
-        if not one or not other or one.get("first_seed") != other.get("first_seed"):
-            continue
-        if len(one["outcomes"]) == len(other["outcomes"]):
-            first += map(int, one["outcomes"])
-            second += map(int, other["outcomes"])
-    return first, second
+    for record in records:
+        other = by_seed.get((record["task"], record["seed"]), {})
+        if (ours := outcome(record, what)) and (theirs := outcome(other, what)):
+            yield ours, theirs

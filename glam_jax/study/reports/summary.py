@@ -21,8 +21,8 @@ POLICY_KEYS = (
     "successes", "trials", "first_seed", "outcomes", "jerk_smoothness", "fft_smoothness",
     "clipped_share",
 )  # fmt: skip
-# Studies and methods whose joint trajectories are kept, of the first training seed: what is drawn.
-JOINTS_IN, JOINTS_OF = ("main_table", "scaling"), ("glam_o", "mip")
+# Study and methods whose joint trajectories are kept, of the first training seed: what is drawn.
+JOINTS_IN, JOINTS_OF = "main_table", ("glam_o", "mip")
 PACKAGES = ("jax", "mujoco", "mujoco-mjx")  # whose versions can change a result
 
 
@@ -46,7 +46,7 @@ def collect(study: ConfigDict, folder: epath.PathLike) -> dict:
     runs = files.path(folder) / "cells"
     found, missing, cells = [], [], grid.expand(study)
     for cell in cells:
-        drawn = study.name in JOINTS_IN and cell.seed == study.seeds[0]
+        drawn = study.name == JOINTS_IN and cell.seed == study.seeds[0]
         made = record(cell, runs / cell.name, drawn)
         found.append(made) if made else missing.append(cell.name)
     return {
@@ -54,9 +54,7 @@ def collect(study: ConfigDict, folder: epath.PathLike) -> dict:
         "study": study.name,
         "quick": study.quick,
         "scale": study.scale,
-        "tasks": list(study.tasks),
-        "methods": list(study.methods),
-        "seeds": list(study.seeds),
+        **{axis: list(study[axis]) for axis in ("tasks", "methods", "seeds")},
         "grid": [cell.name for cell in cells],
         "cells": found,
         "missing": missing,
@@ -113,7 +111,7 @@ def join(known: dict, new: dict) -> dict:
     Raises:
       SummaryError: the parts are not of one grid; names what differs.
     """
-    if differ := [key for key in COMMON if known[key] != new[key]]:
+    if differ := [key for key in COMMON if not _same(known[key], new[key])]:
         raise SummaryError(
             f"the summaries are of different studies: {', '.join(differ)} differ; "
             "results/ keeps one summary a study, under the name of its folder"
@@ -124,6 +122,11 @@ def join(known: dict, new: dict) -> dict:
         "cells": [by_name[name] for name in new["grid"] if name in by_name],
         "missing": [name for name in new["grid"] if name not in by_name],
     }
+
+
+def _same(one, other) -> bool:
+    """Whether two values are equal, lists in any order."""
+    return sorted(one) == sorted(other) if isinstance(one, list) else one == other
 
 
 def read(path: epath.PathLike) -> dict:
@@ -140,8 +143,8 @@ def read(path: epath.PathLike) -> dict:
         raise SummaryError(f"{path} is not there: {wrote}") from None
     except DataError as error:
         raise SummaryError(str(error)) from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        version = found.get("format") if isinstance(found, dict) else None
+    version = found.get("format") if isinstance(found, dict) else None
+    if version != FORMAT:
         raise SummaryError(
             f"{path}: format is {version!r}, expected {FORMAT}: a summary.json that "
             "glam_jax.study wrote"

@@ -1,287 +1,169 @@
-"""Main table, third source, ablations and replay: rates of cells side by side."""
+"""The reports of the studies: which lines each has, and which pictures."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from glam_jax.display import charts
-from glam_jax.display.markdown import Picture, Report, Table, number, percent
-from glam_jax.evaluation import joints
-from glam_jax.study.reports import names, published, rates
+from glam_jax.display.markdown import Picture, Report, Table
+from glam_jax.study.reports import names, pictures, published
+from glam_jax.study.reports.lines import Line, table
+from glam_jax.study.reports.rates import difference, pooled, select
 
 OURS = "glam_o"
-BASELINES = ("lapa_o", "lapa", "clam_o", "clam", "mip")
-
-
-def select(cells: Sequence[dict], **values) -> list[dict]:
-    """The records whose values are those given."""
-    return [c for c in cells if all(c[key] == value for key, value in values.items())]
 
 
 def main_table(found: dict) -> Report:
     """Every method on every task, and GLAM-O against each other method."""
-    cells, rows, tables = found["cells"], [], []
+    lines = _lines(found, {"method": OURS}, published.SUCCESS)
+    best = {task: paper[published.BEST_BASELINE] for task, paper in published.SUCCESS.items()}
+    best = {task: best[task] for task in found["tasks"] if task in best}
+    lines += [Line({"task": t, "method": published.BEST_BASELINE}, (), (), best[t]) for t in best]
+    note = (
+        "The paper measured stacking in another simulator and the other tasks on a real arm. Its "
+        "values for GLAM, MIP and stack two are approximate. Success of its best baseline: "
+        f"{', '.join(f'{names.task(task)} {rate:.0%}' for task, rate in best.items())}."
+    )
+    columns = {"task": "task", "method": "method"}
+    drawn = [*pictures.by_task(found), *pictures.joint_commands(found["cells"])]
+    return _report(found, "Success of every method", columns, lines, "GLAM-O", note, drawn)
+
+
+def scaling(found: dict) -> Report:
+    """MIP and GLAM-O against the number of episodes, added of either kind."""
+    lines, rows, drawn = [], [], []
     for task in found["tasks"]:
-        lines = []
-        for method in found["methods"]:
-            here = select(cells, task=task, method=method)
-            paper = published.SUCCESS.get(task, {}).get(method)
-            lines.append((names.method(method), *policy_texts(here), percent(paper)))
-            if rate := rates.pooled(here):
-                rows.append(
-                    {"table": "success", "task": task, "method": method}
-                    | rate.row()
-                    | {"paper_success_rate": paper}
-                    | smoothness(here)
-                )
-        lines.append(_best_baseline(cells, task))
-        where = published.SETTING.get(task, "another simulator")
-        columns = ("method", *POLICY_COLUMNS, f"paper ({where})")
-        tables.append(Table(f"Success on {names.task(task)}", columns, lines))
-    lines = []
-    for task in found["tasks"]:
-        ours = select(cells, task=task, method=OURS)
-        for method in [m for m in found["methods"] if m != OURS]:
-            gap = rates.difference(ours, select(cells, task=task, method=method))
-            if gap:
-                lines.append((names.task(task), names.method(method), *gap.texts()))
-                keys = {"table": "glam_o minus", "task": task, "method": method}
-                rows.append(keys | gap.row())
-    if lines:
-        columns = ("task", "GLAM-O minus", *rates.DIFFERENCE_COLUMNS)
-        tables.append(Table("Differences of success", columns, lines))
-    pictures = [*_bars(found), *joint_pictures(cells)]
-    return Report("Methods", [APPROXIMATE], tables, pictures, rows)
+        points = curves(select(found["cells"], task=task))
+        paper = published.SCALING_SUCCESS if task == published.SCALING_TASK else {}
+        for size in sorted({size for by_size in points.values() for size in by_size}):
+            here = {curve: points.get(curve, {}).get(size, []) for curve in names.CURVES}
+            mixed, target = here[published.AUXILIARY], here[published.TARGET]
+            added = mixed if mixed != target else []  # both curves start from the same cells
+            for curve, cells in here.items():
+                keys = {"task": task, "curve": curve, "episodes": size}
+                against = added if curve == published.TARGET else []
+                lines.append(Line(keys, cells, against, paper.get(curve, {}).get(size)))
+            values = [*map(pooled, here.values()), difference(added, target)]
+            texts = [value.text() if value else "-" for value in values]
+            rows.append([names.task(task), str(size), *texts])
+        drawn += pictures.scaling(task, points)
+    note = (
+        "Success by the number of all training episodes. Target episodes are those of the robot, "
+        "auxiliary ones those of the UMI gripper, without actions. All GLAM-O policies of a "
+        "training seed use one world model, pretrained on the largest mix. The paper measured its "
+        "values from 20 fixed starts in another simulator; its two curves of GLAM-O coincide."
+    )
+    against = names.CURVES[published.AUXILIARY]
+    columns = ("task", "episodes", *names.CURVES.values(), "auxiliary minus target, points")
+    shown = Table("", columns, rows)
+    numbers = [row for line in lines for row in line.rows(against)]
+    return Report("Scaling with demonstrations", [note], shown, drawn, numbers)
 
 
 def third_source(found: dict) -> Report:
     """GLAM-O with and without demonstrations of a third source."""
-    rows, lines, gaps = [], [], []
-    for task in found["tasks"]:
-        here = {v: select(found["cells"], task=task, variant=v) for v in THIRD}
-        papers = published.THIRD_SOURCE.get(task, (None, None))
-        for (variant, cells), paper in zip(here.items(), papers, strict=True):
-            shown = (names.task(task), names.variant(variant))
-            lines.append((*shown, *policy_texts(cells), percent(paper)))
-            if rate := rates.pooled(cells):
-                keys = {"table": "success", "task": task, "variant": variant}
-                rows.append(keys | rate.row() | {"paper_success_rate": paper} | smoothness(cells))
-        if gap := rates.difference(here["three_sources"], here["two_sources"]):
-            gaps.append((names.task(task), *gap.texts()))
-            rows.append({"table": "three minus two sources", "task": task} | gap.row())
-    columns = ("task", "demonstrations", *POLICY_COLUMNS, "paper (a real arm)")
-    tables = [Table("Success with a third source", columns, lines)]
-    if gaps:
-        columns = ("task", *rates.DIFFERENCE_COLUMNS)
-        tables.append(Table("Three sources minus two", columns, gaps))
-    marks = {
-        names.variant(variant): [
-            published.THIRD_SOURCE.get(task, (None, None))[index] for task in found["tasks"]
-        ]
-        for index, variant in enumerate(THIRD)
-    }
-    bars = {
-        names.variant(v): [_bar(select(found["cells"], task=t, variant=v)) for t in found["tasks"]]
-        for v in THIRD
-    }
-    return Report("A third source", [], tables, _picture(found, bars, marks), rows)
+    lines = _lines(found, {"variant": "three_sources"}, published.THIRD_SOURCE)
+    note = "GLAM-O with and without demonstrations of a third source, the clean simulated arm."
+    columns = {"task": "task", "variant": "demonstrations"}
+    return _report(found, "A third source", columns, lines, "three sources", note)
 
 
 def ablations(found: dict) -> Report:
     """GLAM-O with one choice undone, by replay of each source and, if measured, by its policy."""
-    rows, tables, pictures = [], [], []
-    variants = [v for v in ABLATIONS if select(found["cells"], variant=v)]
-    for task in found["tasks"]:
-        cells = select(found["cells"], task=task)
-        for what in measured(cells):
-            lines, base = [], select(cells, variant=ABLATIONS[0])
-            for variant in variants:
-                here = select(cells, variant=variant)
-                if not (rate := rates.pooled(here, what)):
-                    continue
-                gap = None if variant == ABLATIONS[0] else rates.difference(base, here, what)
-                texts = gap.texts() if gap else ("-",) * len(rates.DIFFERENCE_COLUMNS)
-                nearer = rates.nearer(base, here, what) if gap else "-"
-                shown = (names.variant(variant), rate.text(), rate.spread_text())
-                lines.append((*shown, *errors(here, what), *texts, nearer))
-                keys = {"task": task, "measured": what, "variant": variant}
-                off = {"path_error_mm": _path_mm(here, what)}
-                rows.append(keys | rate.row() | off | (gap.row() if gap else {}))
-            title = f"{names.task(task).capitalize()}, {_measured_text(what)}"
-            columns = (
-                "world model", *RATE_COLUMNS, *ERROR_COLUMNS,
-                "GLAM-O minus it, points", *rates.DIFFERENCE_COLUMNS[1:],
-                "GLAM-O nearer to the path",
-            )  # fmt: skip
-            tables.append(Table(title, columns, lines))
-        series = {names.variant(v): {"variant": v} for v in variants}
-        pictures += _replay_picture(task, cells, series)
+    lines = _lines(found, {"variant": "asymmetric"})
     note = (
-        "The paper reports symmetric alignment, none, and an action loss on the inverse dynamics "
-        "model as failures; its text has no numbers to set beside these."
+        "GLAM-O with one choice of its world model undone. The paper reports these variants as "
+        "failures, without numbers."
     )
-    return Report("Ablations of the world model", [note], tables, pictures, rows)
+    columns = {"task": "task", "variant": "world model"}
+    return _report(found, "Ablations of the world model", columns, lines, "GLAM-O", note)
 
 
 def replay(found: dict) -> Report:
     """Open-loop replay of decoded latents, by source, task and method."""
-    rows, tables, pictures = [], [], []
-    for task in found["tasks"]:
-        cells, lines = select(found["cells"], task=task), []
-        for method in found["methods"]:
-            here = select(cells, method=method)
-            for what in measured(here):
-                rate = rates.pooled(here, what)
-                shown = (names.method(method), names.direction(what))
-                lines.append((*shown, rate.text(), rate.spread_text(), *errors(here, what)))
-                keys = {"task": task, "method": method, "measured": what}
-                rows.append(keys | rate.row() | {"path_error_mm": _path_mm(here, what)})
-        columns = ("method", "episodes of, replayed on", *RATE_COLUMNS, *ERROR_COLUMNS)
-        tables.append(Table(f"Replay on {names.task(task)}", columns, lines))
-        shown = {names.method(m): {"method": m} for m in found["methods"]}
-        pictures += _replay_picture(task, cells, shown)
-    return Report("Replay across sources", [], tables, pictures, rows)
-
-
-# --- Parts --------------------------------------------------------------------------------
-
-APPROXIMATE = (
-    "Of the paper's values, those of GLAM, of MIP and of stack_two are approximate. A motion is "
-    "smoother the less negative its jerk score and the lower its FFT score."
-)
-THIRD = ("two_sources", "three_sources")
-ABLATIONS = ("asymmetric", "symmetric", "unaligned", "action_loss_on_idm")
-RATE_COLUMNS = ("success (95% interval)", "mean ± s.d. of seeds")
-# Of the target's held-out actions; of replayed end effectors from the episodes' paths.
-ERROR_COLUMNS = ("decoded error, mm", "off the path, mm")
-POLICY_COLUMNS = (*RATE_COLUMNS, "jerk score", "FFT score", "decoded error, mm")
-
-
-def measured(cells: Sequence[dict]) -> list[str]:
-    """What any of the records measured: the policy, then the directions of replay."""
-    found = [rates.POLICY] if any("policy" in cell for cell in cells) else []
-    return found + list(dict.fromkeys(key for cell in cells for key in cell.get("replay", {})))
-
-
-def _measured_text(what: str) -> str:
-    return "closed loop" if what == rates.POLICY else f"replay {names.direction(what)}"
-
-
-def policy_texts(cells: Sequence[dict]) -> tuple[str, ...]:
-    """The columns `POLICY_COLUMNS` of some cells."""
-    rate = rates.pooled(cells)
-    if rate is None:
-        return ("not run", "-", "-", "-", "-")
-    jerk, fft = (rates.mean(cells, f"{score}_smoothness") for score in ("jerk", "fft"))
-    error = number(_decoded_mm(cells, "stage2"), 1)
-    return rate.text(), rate.spread_text(), number(jerk, 1), number(fft, 3), error
-
-
-def errors(cells: Sequence[dict], what: str) -> tuple[str, str]:
-    """The columns `ERROR_COLUMNS` of some cells."""
-    return number(_decoded_mm(cells, "stage1"), 1), number(_path_mm(cells, what), 1)
-
-
-def _path_mm(cells: Sequence[dict], what: str) -> float:
-    """Mean distance of replays from the episodes' paths."""
-    found = rates.path_errors(cells, what)
-    return sum(found) / len(found) if found else float("nan")
-
-
-def joint_pictures(cells: Sequence[dict]) -> list[Picture]:
-    """For each task, commands of the policies that kept them, against the expert's."""
-    pictures = []
-    for task in dict.fromkeys(cell["task"] for cell in cells):
-        kept = [cell for cell in select(cells, task=task) if "joints" in cell]
-        if not kept:
-            continue
-        hz, expert = kept[0]["joints"]["hz"], kept[0]["joints"]["expert"]
-        series, ends = {joints.EXPERT: expert}, []
-        for cell in kept:
-            label = names.method(cell["method"])
-            series[label] = cell["joints"]["policy"]
-            ends.append(f"{label} {'succeeded' if cell['joints']['success'] else 'failed'}")
-        caption = (
-            f"Commands on {names.task(task)} from the first start, training seed "
-            f"{kept[0]['seed']}, against the expert's; {', '.join(ends)}"
-        )
-        draw = functools.partial(
-            charts.joint_trajectories, hz=hz, series=series, reference=joints.EXPERT
-        )
-        pictures.append(Picture(f"joints_{task}", caption, draw))
-    return pictures
-
-
-def smoothness(cells: Sequence[dict]) -> dict:
-    """Mean scores and decoded error of some cells' policies, for CSV."""
-    return {
-        "jerk_score": rates.mean(cells, "jerk_smoothness"),
-        "fft_score": rates.mean(cells, "fft_smoothness"),
-        "decoded_error_mm": _decoded_mm(cells, "stage2"),
-    }
-
-
-def _decoded_mm(cells: Sequence[dict], stage: str) -> float:
-    found = [cell["decoded_mm"][stage] for cell in cells if stage in cell["decoded_mm"]]
-    return sum(found) / len(found) if found else float("nan")
-
-
-def _bar(cells: Sequence[dict], what: str = rates.POLICY) -> tuple[float, float, float] | None:
-    rate = rates.pooled(cells, what)
-    return rate.bar if rate else None
-
-
-def _best_baseline(cells: Sequence[dict], task: str) -> tuple[str, ...]:
-    """The row of the best method that is not GLAM's."""
-    paper = percent(published.SUCCESS.get(task, {}).get(published.BEST_BASELINE))
-    found = [(m, select(cells, task=task, method=m)) for m in BASELINES]
-    found = [(m, here) for m, here in found if rates.pooled(here)]
-    label = published.BEST_BASELINE
-    if not found:
-        return (label, *policy_texts([]), paper)
-    method, here = max(found, key=lambda item: rates.pooled(item[1]).value)
-    return (f"{label}: {names.method(method)}", *policy_texts(here), paper)
-
-
-def _bars(found: dict) -> list[Picture]:
-    tasks, methods = found["tasks"], found["methods"]
-    bars = {
-        names.method(m): [_bar(select(found["cells"], task=t, method=m)) for t in tasks]
-        for m in methods
-    }
-    marks = {names.method(m): [published.SUCCESS.get(t, {}).get(m) for t in tasks] for m in methods}
-    return _picture(found, bars, marks)
-
-
-def _picture(found: dict, bars: dict, marks: dict) -> list[Picture]:
-    """Success by task, if there is any bar to draw."""
-    there = {label: values for label, values in bars.items() if any(values)}
-    if not there:
-        return []
-    tasks = [names.task(task) for task in found["tasks"]]
-    marks = {label: marks[label] for label in there}
-    caption = (
-        "Success with 95% Wilson intervals; diamonds are the paper's values, not measured here"
+    note = (
+        "The world model labels unseen episodes of each source with latents and decodes these to "
+        "actions, which the arm executes open-loop."
     )
-
-    def draw(path):
-        return charts.grouped_bars(path, tasks, there, marks, "paper (other robots)")
-
-    return [Picture("success", caption, draw)]
+    columns = {"task": "task", "method": "method"}
+    lines = _lines(found, {"method": OURS})
+    return _report(found, "Replay across sources", columns, lines, "GLAM-O", note)
 
 
-def _replay_picture(task: str, cells: Sequence[dict], series: dict[str, dict]) -> list[Picture]:
-    """Replay by direction, one bar for each series of records."""
-    what = [one for one in measured(cells) if one != rates.POLICY]
-    bars = {
-        label: [_bar(select(cells, **which), one) for one in what]
-        for label, which in series.items()
+def tuning(found: dict) -> Report:
+    """Every setting of every method, its defaults first, against GLAM-O's defaults."""
+    lines = _lines(found, {"method": OURS, "variant": "defaults"})
+    note = (
+        "Each method with its defaults and with single changes of them. To pick a baseline's best "
+        "setting from this table favours the baseline, because the same trials then pick it and "
+        "measure it."
+    )
+    columns = {"task": "task", "method": "method", "variant": "setting"}
+    return _report(found, "Tuning of every method", columns, lines, "GLAM-O's defaults", note)
+
+
+REPORTS: dict[str, Callable[[dict], Report]] = {
+    made.__name__: made for made in (main_table, scaling, third_source, ablations, replay, tuning)
+}
+
+
+def curves(cells: Sequence[dict]) -> dict[str, dict[int, list[dict]]]:
+    """Curve -> episodes in all -> records; both of GLAM-O start at the fewest target episodes."""
+    cells = [cell for cell in cells if "policy" in cell]
+    glam_o = select(cells, method=OURS)
+    least = min((next(iter(cell["sources"].values())) for cell in glam_o), default=0)
+    found = {
+        published.MIP: select(cells, method="mip"),
+        published.AUXILIARY: [c for c in glam_o if len(c["sources"]) > 1 or _episodes(c) == least],
+        published.TARGET: [cell for cell in glam_o if len(cell["sources"]) == 1],
     }
-    bars = {label: values for label, values in bars.items() if any(values)}
-    if not bars:
-        return []
+    return {
+        curve: {
+            size: [cell for cell in here if _episodes(cell) == size]
+            for size in sorted(set(map(_episodes, here)))
+        }
+        for curve, here in found.items()
+        if here
+    }
 
-    def draw(path):
-        groups = [names.direction(one) for one in what]
-        return charts.grouped_bars(path, groups, bars, {}, "", "replay success")
 
-    return [Picture(f"replay_{task}", f"Replay on {names.task(task)}, 95% Wilson intervals", draw)]
+def _episodes(cell: dict) -> int:
+    return sum(cell["sources"].values())
+
+
+def _lines(
+    found: dict, base: Mapping[str, str], paper: Mapping[str, Mapping[str, float]] | None = None
+) -> list[Line]:
+    """A line for each task, method and variant, each against the line that is the base.
+
+    Args:
+      base: method, variant or both of the base, else the line's own; its variant comes first.
+      paper: task -> method or variant -> the rate that the paper reports.
+    """
+    lines = []
+    for task in found["tasks"]:
+        cells, rates = select(found["cells"], task=task), (paper or {}).get(task, {})
+        for method in found["methods"]:
+            against = select(cells, **{"method": method} | base)
+            first = base.get("variant", "")
+            variants = {cell["variant"] for cell in select(cells, method=method)} or {first}
+            for variant in sorted(variants, key=lambda name: (name != first, name)):
+                here = select(cells, method=method, variant=variant)
+                keys = {"task": task, "method": method, "variant": variant}
+                value = rates.get(variant, rates.get(method))
+                lines.append(Line(keys, here, () if here == against else against, value))
+    return lines
+
+
+def _report(
+    found: dict,
+    title: str,
+    columns: Mapping[str, str],
+    lines: Sequence[Line],
+    against: str,
+    note: str,
+    drawn: Sequence[Picture] = (),
+) -> Report:
+    """A report of one table; if all is about one task, the title names it and no column does."""
+    if len(found["tasks"]) == 1:
+        title = f"{title} on {names.task(found['tasks'][0])}"
+        columns = {key: heading for key, heading in columns.items() if key != "task"}
+    rows = [row for line in lines for row in line.rows(against)]
+    return Report(title, [note], table(columns, lines, against), drawn, rows)

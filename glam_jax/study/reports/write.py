@@ -1,37 +1,32 @@
 """Reports to files: beside a study's runs, and as the page of all results."""
 
 import dataclasses
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 from etils import epath
 
 from glam_jax import files
 from glam_jax.display.markdown import Report
-from glam_jax.study.reports import names, scaling, summary, tables, tuning
+from glam_jax.study.reports import summary, tables
 
-REPORTS: dict[str, Callable[[dict], Report]] = {
-    "main_table": tables.main_table,
-    "scaling": scaling.scaling,
-    "third_source": tables.third_source,
-    "ablations": tables.ablations,
-    "replay": tables.replay,
-    "tuning": tuning.tuning,
-}
+METHOD = """`kinova_real` is a simulated stand-in for a real arm.
 
-METHOD = """Success is given with 95% Wilson intervals of all trials, and as mean and standard
-deviation over training seeds. Differences have Newcombe's hybrid score interval, in percentage
-points. "Paired starts" compares trials of one training seed on one start, by Newcombe's interval
-for pairs and McNemar's exact test. Trials of several training seeds share their starts; how far a
-method's trainings scatter is in the standard deviation, not in the intervals."""
+A success reads: successes / trials = rate ± standard deviation over training seeds (95% Wilson
+interval). The trials of several training seeds use the same starts, so the interval shows the
+uncertainty about the trained policies, and the standard deviation that of training. Differences are
+in percentage points, with Newcombe's hybrid score interval in brackets. The decoded error is the
+mean distance at the gripper between decoded and recorded actions of unseen robot episodes. The CSV
+file has the unrounded numbers and also one-sided bounds, comparisons of trials from the same start
+(Newcombe's paired interval, McNemar's exact test), smoothness scores, and errors of replayed
+paths."""
 
 INTRODUCTION = f"""# Results
 
-This page is made by `python -m glam_jax.report` from the summaries in `results/`; no number on it
-is typed by hand. Everything was measured in the simulation of this project, `kinova_real` included,
-which only stands in for a real arm. The paper's values were measured elsewhere, on a real arm or in
-another simulator, with demonstrations of its own: they stand beside ours for orientation, and no
-difference to them is a finding.
+`python -m glam_jax.report` makes this page from the summaries in `results/`. Everything was
+measured in the simulation of this project. The paper measured its values on a real arm or in
+another simulator, with other demonstrations. They are here for orientation; a difference between
+them and ours is not a finding. [The method](concepts.md) explains GLAM-O and the others,
+[studies](studies.md) how to repeat a study.
 
 {METHOD}
 """
@@ -49,14 +44,14 @@ def report(found: dict) -> Report:
     Raises:
       SummaryError: a study that has no report.
     """
-    make = REPORTS.get(found["study"])
+    make = tables.REPORTS.get(found["study"])
     if make is None:
         raise summary.SummaryError(
-            f"study {found['study']!r} has no report; known: {', '.join(REPORTS)}"
+            f"study {found['study']!r} has no report; known: {', '.join(tables.REPORTS)}"
         )
     made = make(found)
-    title = f"{made.title}, reduced" if found["quick"] else made.title
-    return dataclasses.replace(made, title=title, notes=[provenance(found), *made.notes])
+    title = f"{made.title}, {found['scale']} scale"
+    return dataclasses.replace(made, title=title, notes=[*made.notes, provenance(found)])
 
 
 def study(found: dict, folder: epath.PathLike) -> str:
@@ -82,64 +77,57 @@ def study(found: dict, folder: epath.PathLike) -> str:
 
 
 def page(paths: Sequence[epath.Path], docs: epath.PathLike) -> epath.Path:
-    """Writes docs/results.md, with its figures in docs/results/, from summaries.
+    """Writes docs/results.md, with its figures and CSV files in docs/results/, from summaries.
 
     Args:
-      paths: files of summaries, in order.
+      paths: files of summaries.
       docs: folder of the documentation.
 
     Raises:
       SummaryError: a file that is no summary.
     """
     docs = files.path(docs)
-    parts, pictures = [INTRODUCTION], set()
-    for path in paths:
-        made = report(summary.read(path))
+    found = {path: summary.read(path) for path in paths}
+    reports = {path: report(one) for path, one in found.items()}
+    order = list(tables.REPORTS)
+    parts, written = [INTRODUCTION], set()
+    for path in sorted(paths, key=lambda path: (order.index(found[path]["study"]), path.name)):
+        made, start = reports[path], f"results/{path.stem}"
         for picture in made.pictures:
-            pictures.add(picture.draw(docs / "results" / f"{path.stem}_{picture.name}.png"))
-        parts.append(made.markdown(lambda name, p=path: f"results/{p.stem}_{name}.png", level=2))
-        parts.append(f"From `results/{path.name}`.\n")
+            written.add(picture.draw(docs / f"{start}_{picture.name}.png"))
+        written.add(docs / f"{start}.csv")
+        files.write_text(docs / f"{start}.csv", made.csv())
+        parts.append(made.markdown(lambda name, start=start: f"{start}_{name}.png", level=2))
+        parts.append(f"Summary: `{start}.json`. [All numbers as CSV]({start}.csv).\n")
     if not paths:
         parts.append(EMPTY)
-    for old in set(files.find(docs / "results", "*.png")) - pictures:
-        files.remove(old)
+    for pattern in ("*.png", "*.csv"):
+        for old in set(files.find(docs / "results", pattern)) - written:
+            files.remove(old)
     files.write_text(docs / "results.md", "\n".join(parts))
     return docs / "results.md"
 
 
 def provenance(found: dict) -> str:
-    """What was run, on what: scale, seeds, episodes, devices, revisions."""
-    cells, missing = found["cells"], found["missing"]
-    whole = (
-        f"{len(cells)} cells"
-        if not missing
-        else f"{len(cells)} of {len(cells) + len(missing)} cells"
-    )
-    seeds = sorted({cell["seed"] for cell in cells})
-    sources = [
-        ", ".join(f"{count} {names.robot(source)}" for source, count in cell["sources"].items())
+    """What was run, on what: seeds, episodes, devices, versions."""
+    cells, whole = found["cells"], len(found["cells"]) + len(found["missing"])
+    runs = f"{len(cells)} runs" if len(cells) == whole else f"{len(cells)} of {whole} runs"
+    mixes = _each(
+        " + ".join(f"{count} {source}" for source, count in cell["sources"].items())
         for cell in cells
+    )
+    versions = [
+        f"{name} {_each(cell['packages'][name] for cell in cells)}" for name in ("jax", "mujoco")
     ]
-    hours = sum(cell["minutes"] for cell in cells) / 60
-    parts = [
-        f"{whole} at scale={found['scale']}, training seeds {', '.join(map(str, seeds))}",
-        f"episodes learned from: {_counted(sources, 'cells')}",
-        f"devices: {_counted([cell['device'] for cell in cells], 'cells')}",
-        f"{hours:.1f} hours in all",
-        "code " + ", ".join(sorted({f"`{cell['git_revision'][:12]}`" for cell in cells})),
-        "versions "
-        + ", ".join(
-            f"{name} {'/'.join(sorted({cell['packages'][name] for cell in cells}))}"
-            for name in summary.PACKAGES
-        ),
-    ]
-    if any(cell["target"] == "kinova_real" for cell in cells):
-        parts.append("kinova_real is simulated: it stands in for a real arm")
-    return "; ".join(parts) + "."
+    return (
+        f"{runs} (training seeds: {_each(str(cell['seed']) for cell in cells)}) took "
+        f"{sum(cell['minutes'] for cell in cells) / 60:.1f} hours on "
+        f"{_each(cell['device'] for cell in cells)}. Training episodes: {mixes}. "
+        f"Code {_each('`' + cell['git_revision'][:12] + '`' for cell in cells)}; "
+        f"{', '.join(versions)}."
+    )
 
 
-def _counted(values: Sequence[str], unit: str) -> str:
-    counts = Counter(values)
-    if len(counts) == 1:
-        return next(iter(counts))
-    return "; ".join(f"{value} ({count} {unit})" for value, count in counts.items())
+def _each(values: Iterable[str]) -> str:
+    """Every different value once, in order."""
+    return ", ".join(sorted(set(values)))
