@@ -2,7 +2,6 @@
 
 import signal
 
-
 # How its message begins; launch/tpu_worker.sh looks for it in the output of a run.
 STOPPED = "stopped on request"
 
