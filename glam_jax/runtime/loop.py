@@ -12,7 +12,7 @@ import optax
 
 from glam_jax.runtime import hosts, sharding
 from glam_jax.runtime.optim import TrainState, apply_gradients
-from glam_jax.runtime.preemption import Preempted, Preemption
+from glam_jax.runtime.preemption import STOPPED, Preempted, Preemption
 from glam_jax.runtime.steplog import StepLog
 
 Metrics = dict[str, jax.Array]
@@ -173,7 +173,7 @@ def fit(
             checkpoints.wait()
         if hosts.any_host(preemption.requested):
             kept = "saved: start again to continue" if checkpoints else "not saved"
-            raise Preempted(f"{name}: stopped on request at step {state.step} of {steps}, {kept}")
+            raise Preempted(f"{name}: {STOPPED} at step {state.step} of {steps}, {kept}")
     return sharding.local(state)
 
 

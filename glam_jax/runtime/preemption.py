@@ -2,6 +2,9 @@
 
 import signal
 
+# How its message begins; launch/tpu_worker.sh looks for it in the output of a run.
+STOPPED = "stopped on request"
+
 
 class Preempted(Exception):
     """The run was asked to stop, and has saved; starting it again continues it.

@@ -73,6 +73,7 @@ def audited(evidence):
     }
 
 
+@pytest.mark.slow
 def test_the_good_source_passes(audited):
     assert {name: gate.passed for name, gate in audited[""].items()} == {
         "decoded_error_mm": True, "latent_distance": True, "classifier_auc": True,
@@ -81,6 +82,7 @@ def test_the_good_source_passes(audited):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_shuffled_frames_fail(audited):
     # Of a task's frames all gates fail (docs/audit.md); of this little world's one does.
     gates, good = audited["shuffled"], audited[""]
@@ -89,11 +91,13 @@ def test_shuffled_frames_fail(audited):
         assert gates[name].value > good[name].value
 
 
+@pytest.mark.slow
 def test_mirrored_pictures_fail(audited):
     for name in ("forward_visual", "visual_against_target"):
         assert not audited["mirrored"][name].passed
 
 
+@pytest.mark.slow
 def test_mirrored_pictures_fail_by_a_world_model_that_predicts_them_better_than_a_copy(evidence):
     good = evidence[""]  # ratios as a run of lifting at the quick scale had them (docs/audit.md)
     for source, passes in ((0.484, True), (0.666, False), (float("nan"), False)):
@@ -108,16 +112,19 @@ def test_mirrored_pictures_fail_by_a_world_model_that_predicts_them_better_than_
     assert not all(gate.passed for gate in judge(still, SETTINGS))
 
 
+@pytest.mark.slow
 def test_another_task_fails(audited):
     failed = {name for name, gate in audited["another task"].items() if not gate.passed}
     assert failed >= {"inside_range"}, audited["another task"]
 
 
+@pytest.mark.slow
 def test_what_is_measured_of_the_target_does_not_depend_on_the_source(audited):
     assert len({gates["decoded_error_mm"].value for gates in audited.values()}) == 1
     assert len({gates["forward_visual"].note for gates in audited.values()}) == 1
 
 
+@pytest.mark.slow
 def test_the_decoders_inputs_are_samples_around_the_labels(trained):
     model, target = trained
     store = Store(target[:2])
@@ -131,6 +138,7 @@ def test_the_decoders_inputs_are_samples_around_the_labels(trained):
         model.decoder_inputs(Store(target[:1], episodes(reaching.AUXILIARY, 1, 5)))
 
 
+@pytest.mark.slow
 def test_forward_errors_are_in_the_order_of_transitions(trained):
     model, target = trained
     still = reaching.episode(reaching.AUXILIARY, 5)
@@ -174,6 +182,7 @@ def test_a_gate_passes_on_its_side_of_the_threshold(value, at_least, passed):
     json.dumps(gate.record(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_replay_is_gated_by_the_lower_bound(evidence):
     replay = {"successes": 3, "trials": 4, "robot": "arm", "wilson_low": 0.3, "wilson_high": 1.0}
     *_, gate = judge(evidence[""], SETTINGS, replay)

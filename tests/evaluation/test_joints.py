@@ -30,6 +30,7 @@ def shown():
     ), action
 
 
+@pytest.mark.slow
 def test_the_experts_commands_are_of_the_same_start(shown, tmp_path):
     result, action = shown
     env = make_env("lifting", "kinova_real")
@@ -43,6 +44,7 @@ def test_the_experts_commands_are_of_the_same_start(shown, tmp_path):
     assert np.std(np.asarray(Image.open(tmp_path / "joints.png"))) > 10
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_left_out(shown):
     result, action = shown
     broken = result.actions.copy()

@@ -123,6 +123,7 @@ def test_a_commanded_pose_is_reached(robot):
 
 
 @every_robot
+@pytest.mark.slow
 def test_same_actions_give_the_same_bits_and_wild_ones_are_clipped(robot):
     env = make_env("lifting", robot)
     start = reset(env)

@@ -23,6 +23,7 @@ def umi():
 
 
 @pytest.mark.parametrize("robot", ["kinova", "umi"])
+@pytest.mark.slow
 def test_episodes_end_shortly_after_the_cube_was_held_high(robot, request):
     for trajectory in request.getfixturevalue(robot):
         if not trajectory.success[-1]:
@@ -36,6 +37,7 @@ def test_episodes_end_shortly_after_the_cube_was_held_high(robot, request):
         assert 50 <= len(trajectory.success) < env.task.plan_steps
 
 
+@pytest.mark.slow
 def test_both_robots_follow_one_plan(kinova, umi):
     lengths = np.array(
         [(len(a.success), len(b.success)) for a, b in zip(kinova, umi, strict=False)]
@@ -55,6 +57,7 @@ def test_a_seed_gives_the_same_episode_whatever_the_batch(umi):
         np.testing.assert_array_equal(trajectory.action, umi[seed].action)
 
 
+@pytest.mark.slow
 def test_episodes_vary(kinova):
     assert len({len(t.success) for t in kinova}) > 10
     starts = np.stack([t.ee_pose[0, :3] for t in kinova])
@@ -83,6 +86,7 @@ def _transitions(trajectories):
     return poses, np.concatenate([t.action[:-1] for t in trajectories])
 
 
+@pytest.mark.slow
 def test_actions_are_a_function_of_consecutive_poses(kinova):
     seeds = np.arange(len(kinova), len(kinova) + experts.batch())
     poses, actions = _transitions(kinova)
@@ -100,6 +104,7 @@ def test_actions_are_a_function_of_consecutive_poses(kinova):
 
 
 @pytest.mark.parametrize("robot", ["kinova", "umi"])
+@pytest.mark.slow
 def test_demonstrations_are_episodes_of_the_schema(robot, request):
     env = make_env("lifting", robot)
     episodes = experts.demonstrate(env, np.array([0, 1]))

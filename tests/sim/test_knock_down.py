@@ -74,11 +74,13 @@ def struck():
     return np.array(ends[::2]), np.array(ends[1::2])
 
 
+@pytest.mark.slow
 def test_a_push_across_the_narrow_side_fells_the_bottle(struck):
     narrow, _ = struck
     assert np.all(np.abs(narrow[:, 1] - np.pi / 2) < 0.1), narrow
 
 
+@pytest.mark.slow
 def test_the_same_push_along_the_wide_side_slides_it_standing(struck):
     _, wide = struck
     assert np.all(wide[:, 1] < 0.1), wide

@@ -121,6 +121,7 @@ def demonstrations(request):
     return env, demonstrated.demonstrations("pick_place", request.param)
 
 
+@pytest.mark.slow
 def test_demonstrations_end_with_the_cube_in_a_bowl_that_stands(demonstrations):
     env, trajectories = demonstrations
     block, floor = (env.mj_model.geom(name).id for name in ("cube", "bowl"))

@@ -253,6 +253,7 @@ def test_commands_arrive_late(latency):
     assert arrived == ([-1.0] * latency + [0.0, 1.0, 2.0, 3.0, 4.0])[:5]
 
 
+@pytest.mark.slow
 def test_the_arm_answers_one_control_step_later_than_the_clean_one(shown):
     clean = demonstrations("lifting", "kinova")
     for ours, theirs in zip(shown[:10], clean[:10], strict=True):
@@ -270,6 +271,7 @@ def test_the_arm_answers_one_control_step_later_than_the_clean_one(shown):
 # ---------------------------------------------------------------------- demonstrations
 
 
+@pytest.mark.slow
 def test_demonstrations_are_longer_by_no_more_than_their_waits(shown):
     assert all(len(one.success) <= LONGER for one in shown)
 

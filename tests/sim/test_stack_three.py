@@ -141,6 +141,7 @@ def contacts(env, trajectory, step):
     return data.ncon
 
 
+@pytest.mark.slow
 def test_contact_limits_lie_above_what_touches():
     env = make_env("stack_three", "kinova")
     trajectories = demonstrations("stack_three", "kinova")[:10]

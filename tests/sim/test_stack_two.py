@@ -65,6 +65,7 @@ def test_cubes_start_apart_within_reach_and_all_over_the_table():
 
 
 @both_robots
+@pytest.mark.slow
 def test_demonstrations_end_well_within_the_plan(robot):
     trajectories = demonstrations(robot)
     lengths = [len(t.success) for t in trajectories if t.success[-1]]
@@ -72,6 +73,7 @@ def test_demonstrations_end_well_within_the_plan(robot):
 
 
 @both_robots
+@pytest.mark.slow
 def test_red_ends_on_blue_with_edges_along(robot):
     env = make_env("stack_two", robot)
     for trajectory in demonstrations(robot):
