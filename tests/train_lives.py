@@ -59,7 +59,7 @@ class Feed:
         return fetched
 
 
-def loss(params, batch, key):
+def loss(params, batch, key, statistics):
     noise = 0.1 * draws.normal(key, batch["row"], (WIDTH,))
     error = batch["x"] @ params["kernel"] + params["bias"] + noise - batch["x"]
     return jnp.mean(jnp.square(error)), {}
@@ -72,14 +72,14 @@ def make_state():
 
 def train(folder: pathlib.Path) -> None:
     feed = Feed()
-    step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED)
+    step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99)
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
         state = checkpoints.restore_latest(jax.eval_shape(make_state)) or make_state()
         print(f"from step {state.step}", flush=True)
         metrics = MetricWriter(folder, int(state.step)) if hosts.is_leader() else None
         loop.fit(
-            state, step, feed, steps=STEPS, name="lives", checkpoints=checkpoints,
-            save_every=SAVE_EVERY, writer=metrics, log_every=1,
+            state, step, feed, loop.constants_of(SEED, {}), steps=STEPS, name="lives",
+            checkpoints=checkpoints, save_every=SAVE_EVERY, writer=metrics, log_every=1,
         )  # fmt: skip
         if metrics:
             metrics.close()

@@ -59,7 +59,7 @@ def draw(step):
     return jax.random.randint(jax.random.fold_in(jax.random.key(9), step), (BATCH,), 0, ROWS)
 
 
-def loss(params, batch, key):
+def loss(params, batch, key, statistics=None):
     noise = 0.1 * jax.random.normal(key, batch.shape)
     output = batch @ params["dense"]["kernel"] + params["dense"]["bias"] + noise
     reconstruction = jnp.mean(jnp.square(output - batch))
@@ -74,8 +74,11 @@ def make_state():
     return optim.init_state({"dense": {"kernel": kernel, "bias": jnp.zeros(WIDTH)}}, OPTIMIZER)
 
 
+CONSTANTS = loop.constants_of(SEED, {})
+
+
 def make_step(feed, loss=loss, amend=None):
-    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED, amend)
+    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, amend)
 
 
 def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
@@ -87,6 +90,7 @@ def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
                 state,
                 make_step(feed),
                 feed,
+                CONSTANTS,
                 steps=steps,
                 name="tiny",
                 checkpoints=checkpoints,

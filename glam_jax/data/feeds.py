@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from glam_jax.data import spill
 from glam_jax.data.store import Store
 from glam_jax.schema import MODALITIES
 
@@ -115,22 +116,21 @@ class Feed:
         extra: dict[str, np.ndarray] | None = None,
     ):
         self.batch, self.resident = draw.batch, draw.resident
-        self._seed, self._gather, extra = draw.seed, gather, extra or {}
-        self.by_row = {"data": False, "candidates": False, "row": True} if draw.resident else True
+        self._gather, extra = gather, extra or {}
+        self.by_row = {"data": False, "drawing": False, "row": True} if draw.resident else True
         self._is_target = target_rows(draw.batch, draw.target_share)
         row_B = np.arange(draw.batch, dtype=np.int32)
-        candidates = {
-            kind: _candidates(store, following, kind, draw.target_share)
-            for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target))
-            if rows.any()
-        }
+        drawing = {"seed": np.uint32(draw.seed % (1 << 32))}
+        for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target)):
+            if rows.any():
+                drawing[kind] = _candidates(store, following, kind, draw.target_share)
         if draw.resident:
             data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
-            self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
+            self._fetched = jax.device_put({"data": data, "drawing": drawing, "row": row_B})
         else:
             self._data = {name: store.arrays[name] for name in names} | extra
             self._host = _host_device()
-            self._candidates, self._row_B = jax.device_put(candidates, self._host), row_B
+            self._drawing, self._row_B = jax.device_put(drawing, self._host), row_B
             self._draw_on_host = jax.jit(self._draw)
 
     def only(self, rows: np.ndarray) -> "Feed":
@@ -142,20 +142,24 @@ class Feed:
             feed._row_B = rows.astype(np.int32)
         return feed
 
-    def _draw(self, candidates: dict, step) -> jax.Array:
-        """Start frames (B,) of the rows of a step; each kind of row draws from its own key."""
+    def _draw(self, drawing: dict, step) -> jax.Array:
+        """Start frames (B,) of the rows of a step; each kind of row draws from its own key.
+
+        Seed, candidates and their number are arguments of the compiled program, not constants.
+        """
         # The generator is named because it must not follow a global option: host and device
         # have to draw alike.
-        key = jax.random.fold_in(jax.random.key(self._seed, impl="threefry2x32"), step)
+        key = jax.random.fold_in(jax.random.key(drawing["seed"], impl="threefry2x32"), step)
         drawn, rows = [], []
-        for i, (kind, (starts, cumulative)) in enumerate(sorted(candidates.items())):
+        for i, kind in enumerate(sorted(drawing.keys() - {"seed"})):
+            starts, count, cumulative = drawing[kind]
             rows.append(np.flatnonzero(self._is_target == (kind == "target")))
             shape, own_key = (len(rows[-1]),), jax.random.fold_in(key, i)
             if cumulative is None:
-                index = jax.random.randint(own_key, shape, 0, len(starts))
+                index = jax.random.randint(own_key, shape, 0, count)
             else:
                 index = jnp.searchsorted(cumulative, jax.random.uniform(own_key, shape), "right")
-                index = jnp.minimum(index, len(starts) - 1)
+                index = jnp.minimum(index, count - 1)
             drawn.append(starts[index])
         return jnp.concatenate(drawn)[np.argsort(np.concatenate(rows))]
 
@@ -164,7 +168,7 @@ class Feed:
         if self.resident:
             return self._fetched
         step = jax.device_put(np.int32(step), self._host)
-        frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
+        frames = jax.device_get(self._draw_on_host(self._drawing, step))[self._row_B]
         batch = self._gather(self._data, frames)
         is_target = self._is_target[self._row_B].astype(np.float32)
         return batch | {"is_target": is_target, "row": self._row_B}
@@ -174,7 +178,7 @@ class Feed:
         if not self.resident:
             return fetched
         row_B = fetched["row"]
-        frames = _take(self._draw(fetched["candidates"], step), row_B)
+        frames = _take(self._draw(fetched["drawing"], step), row_B)
         batch = self._gather(fetched["data"], frames)
         is_target = _take(jnp.asarray(self._is_target, jnp.float32), row_B)
         return batch | {"is_target": is_target, "row": row_B}
@@ -188,7 +192,8 @@ def _host_device():
 
 
 def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
-    """Frames that a kind's rows may start at, and their cumulative probabilities, if unequal."""
+    """Frames that a kind's rows may start at, their number, and their cumulative probabilities, if
+    unequal; the arrays padded with what is never drawn."""
     target = kind == "target"
     lengths = store.lengths[: store.targets] if target else store.lengths[store.targets :]
     if not len(lengths):
@@ -199,7 +204,11 @@ def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
             f"{kind} episode {index} has {lengths[index]} frames, fewer than a window's "
             f"{following + 1}; {int(short.sum())} of {len(lengths)} are too short"
         )
-    return store.starts_of(following, target), store.cumulative_of(following, target)
+    starts, cumulative = store.starts_of(following, target), store.cumulative_of(following, target)
+    more = (0, spill.padded(len(starts)) - len(starts))
+    if cumulative is not None:
+        cumulative = np.pad(cumulative, more, constant_values=2.0)
+    return np.pad(starts, more), np.int32(len(starts)), cumulative
 
 
 class WindowFeed(Feed):
@@ -258,7 +267,8 @@ def _window_names(modality: str) -> tuple[str, ...]:
 def _per_frame(store: Store, labels: np.ndarray) -> np.ndarray:
     frames = store.transition_frames()
     chex.assert_shape(labels, (len(frames), None))
-    per_frame = np.zeros((len(store.arrays["last"]), labels.shape[1]), np.float32)
+    rows = spill.padded(len(store.arrays["last"]))
+    per_frame = np.zeros((rows, labels.shape[1]), np.float32)
     per_frame[frames] = labels
     return per_frame
 

@@ -67,8 +67,14 @@ class Store:
         self.lengths = np.array(lengths, np.int32)
         self.starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         last = self.starts + self.lengths - 2
-        self.arrays = {"last": np.repeat(last, self.lengths).astype(np.int32)}
-        self.arrays |= {name: column.finish() for name, column in growing.items()}
+        growing["last"] = spill.Growing((), np.int32)
+        growing["last"].add(np.repeat(last, self.lengths).astype(np.int32))
+        self._padded = {name: column.finish() for name, column in growing.items()}
+        frames = int(self.lengths.sum())
+        self.arrays = {
+            name: array[:frames] if isinstance(array, np.ndarray) else array
+            for name, array in self._padded.items()
+        }
         self._on_device = {}
 
     def _add(self, growing: dict, episode: Episode, first: Episode, known: tuple) -> int:
@@ -124,9 +130,10 @@ class Store:
         return sum(self.arrays[name].nbytes for name in names)
 
     def on_device(self, name: str) -> jax.Array:
-        """A named array on the default device; put there once and shared by all feeds."""
+        """A named array on the default device, with rows of zeros at the end (`spill.padded`);
+        put there once and shared by all feeds."""
         if name not in self._on_device:
-            self._on_device[name] = jax.device_put(self.arrays[name])
+            self._on_device[name] = jax.device_put(self._padded[name])
         return self._on_device[name]
 
 

@@ -96,8 +96,8 @@ def everywhere() -> jax.sharding.Sharding:
 def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     """The train step mapped over the mesh, and the feed of what this host's devices need for it.
 
-    `train_step(state, fetched, mean)` must take `mean`, and apply it exactly once to gradients
-    and metrics. Parameters are the same on all devices and the loss sees a device's own rows, so
+    `train_step(state, fetched, constants, mean)` must take `mean`, and apply it exactly once to
+    gradients and metrics. Parameters are the same on all devices and the loss sees a device's own rows, so
     gradients are those of these rows: replication is not tracked through the gradient
     (check_vma), for that would already have summed them over devices, and a mean on top of it
     would be too large by the number of devices.
@@ -113,7 +113,7 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     mapped = jax.shard_map(
         functools.partial(train_step, mean=functools.partial(jax.lax.pmean, axis_name=AXIS)),
         mesh=mesh,
-        in_specs=(PartitionSpec(), fetched),
+        in_specs=(PartitionSpec(), fetched, PartitionSpec()),
         out_specs=PartitionSpec(),
         check_vma=False,
     )

@@ -23,7 +23,7 @@ def run(state=None, feed=None, steps=STEPS, loss=tiny.loss, **options):
     feed = feed or tiny.ResidentFeed()
     state = tiny.make_state() if state is None else state
     step = tiny.make_step(feed, loss)
-    return loop.fit(state, step, feed, steps=steps, name="tiny", **options)
+    return loop.fit(state, step, feed, tiny.CONSTANTS, steps=steps, name="tiny", **options)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_it_learns(expected):
 def test_step_is_the_gradient_of_its_own_batch_and_key():
     """One update by hand: the batch of step t, the noise of fold_in(key(seed), t)."""
     feed, state = tiny.ResidentFeed(), tiny.make_state().replace(step=jnp.int32(4))
-    found, metrics = jax.jit(tiny.make_step(feed))(state, feed.fetch(4))
+    found, metrics = jax.jit(tiny.make_step(feed))(state, feed.fetch(4), tiny.CONSTANTS)
     key = jax.random.fold_in(jax.random.key(tiny.SEED), 4)
     batch = feed.rows[tiny.draw(4)]
     gradients = jax.jit(jax.grad(lambda params: tiny.loss(params, batch, key)[0]))(state.params)
@@ -79,7 +79,7 @@ def test_step_is_the_gradient_of_its_own_batch_and_key():
 
 
 def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_own():
-    def loss(params, batch, key):
+    def loss(params, batch, key, statistics):
         value, terms = tiny.loss(params, batch, key)
         return value, {**terms, "draw": jax.random.normal(key, (2,))}
 
@@ -89,10 +89,10 @@ def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_o
         return state.replace(ema=state.params), rest | told
 
     feed, state = tiny.ResidentFeed(), tiny.make_state()
-    plain = jax.jit(tiny.make_step(feed))(state, feed.fetch(0))[0]
+    plain = jax.jit(tiny.make_step(feed))(state, feed.fetch(0), tiny.CONSTANTS)[0]
     step = jax.jit(tiny.make_step(feed, loss, amend))
     (found, metrics), (_, later) = (
-        step(state.replace(step=jnp.int32(at)), feed.fetch(at)) for at in (0, 1)
+        step(state.replace(step=jnp.int32(at)), feed.fetch(at), tiny.CONSTANTS) for at in (0, 1)
     )
     chex.assert_trees_all_equal(found.params, plain.params)
     chex.assert_trees_all_equal(found.ema, plain.params)  # as it is after the update
@@ -243,7 +243,7 @@ def test_several_steps_per_call_need_a_resident_feed():
 def spoiled(at):
     """The loss with a term that turns into NaN at one step, and with it everything."""
 
-    def loss(params, batch, key):
+    def loss(params, batch, key, statistics):
         value, terms = tiny.loss(params, batch, key)
         seen = jax.random.key_data(key)
         key_of_step = jax.random.fold_in(jax.random.key(tiny.SEED), at)
