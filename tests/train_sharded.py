@@ -62,7 +62,7 @@ def settings():
 
 
 def stage1(made, store, stats):
-    """(loss, feed, initial parameters, statistics) of the world model; its arrays stay on the devices."""
+    """(loss, feed, initial parameters, statistics) of the world model; its data stay on devices."""
     run, model = made.pretrain, world_model.build(made, TARGET)
     rows = feeds.target_rows(run.batch, run.target_share)
     loss = pretrain.make_loss(model, run.weights.to_dict(), rows)

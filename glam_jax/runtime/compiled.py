@@ -34,8 +34,8 @@ def define_flag() -> None:
 def keep() -> None:
     """Lets JAX keep compiled programs where `--compilation_cache` says.
 
-    Without it, where JAX_COMPILATION_CACHE_DIR says, and else in the user's cache folder. Of several
-    hosts the first alone writes. A folder that cannot be written is a warning.
+    Without it, where JAX_COMPILATION_CACHE_DIR says, and else in the user's cache folder. Of
+    several hosts the first alone writes. A folder that cannot be written is a warning.
     """
     asked = flags.FLAGS.compilation_cache
     if asked is None and "JAX_COMPILATION_CACHE_DIR" in os.environ:

@@ -97,9 +97,9 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     """The train step mapped over the mesh, and the feed of what this host's devices need for it.
 
     `train_step(state, fetched, constants, mean)` must take `mean`, and apply it exactly once to
-    gradients and metrics. Parameters are the same on all devices and the loss sees a device's own rows, so
-    gradients are those of these rows: replication is not tracked through the gradient
-    (check_vma), for that would already have summed them over devices, and a mean on top of it
+    gradients and metrics. Parameters are the same on all devices and the loss sees a device's own
+    rows, so gradients are those of these rows: replication is not tracked through the gradient
+    (check_vma), because that would already have summed them over devices, and a mean on top of it
     would be too large by the number of devices.
 
     Raises:
