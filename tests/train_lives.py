@@ -39,7 +39,7 @@ OPTIMIZER = optim.make_optimizer(learning_rate=1e-3, steps=STEPS, warmup_steps=5
 class Feed:
     """Rows gathered on the host; each with its number in the batch, which keys its noise."""
 
-    resident, batch, by_row = False, BATCH, True
+    resident, batch, ahead, row_axis = False, BATCH, 1, 0
 
     def __init__(self):
         self._data = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
@@ -50,7 +50,7 @@ class Feed:
         feed._numbers = rows.astype(np.int32)
         return feed
 
-    def fetch(self, step):
+    def fetch(self, step, count):
         sys.audit(STEP, step)
         drawn = np.random.default_rng((9, step)).integers(0, ROWS, BATCH)[self._numbers]
         return {"x": self._data[drawn], "row": self._numbers}

@@ -63,7 +63,7 @@ def feed_of(
     """A stage's batches from made-up data, kept on the device or streamed from the host."""
     data = data or samples.store(config.image_size, FRAMES)[0]
     run = config[stage]
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     if stage == "pretrain":
         return feeds.WindowFeed(data, draw, run.window, config.world_model.modality)
     labels = samples.labels(data, config.world_model.latent)

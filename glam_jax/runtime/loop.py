@@ -35,13 +35,16 @@ class Feed(Protocol):
 
     Attributes:
       resident: True if `fetch` gives the same device arrays whatever the step.
-      batch, by_row, only: of use on several devices alone; see `feeds.Feed`.
+      ahead: most steps of one `fetch`, if it is not resident.
+      batch, row_axis, only: of use on several devices alone; see `feeds.Feed`.
     """
 
     resident: bool
+    ahead: int
 
-    def fetch(self, step: int) -> Any:
-        """What the device needs for the batch of this step, a pytree of arrays."""
+    def fetch(self, step: int, count: int) -> Any:
+        """What the device needs for the batches of `count` steps from this one on, a pytree of
+        arrays, of the same shapes whatever the count."""
 
     def assemble(self, fetched: Any, step: jax.Array) -> Any:
         """The batch of this step; pure JAX."""
@@ -141,7 +144,7 @@ def fit(
 
     Runs on all devices of all hosts (`sharding`); every host calls it alike.
 
-    At each step boundary: evaluate, save, fetch the next batch, dispatch the step, log the
+    At each step boundary: evaluate, save, fetch the next batches, dispatch the step, log the
     step before. Rows are written under the number of updates done.
 
     Args:
@@ -165,11 +168,14 @@ def fit(
       NonFiniteLossError: at the first metric that is not finite; nothing is saved after it.
       Preempted: after SIGTERM or SIGINT, with the state of that step boundary saved.
       CheckpointError: if a checkpoint cannot be written.
-      ValueError: if several steps per call are asked of a feed that is not resident.
+      ValueError: if more steps per call are asked than a feed that is not resident fetches.
       BatchSizeError: if the devices cannot share the batch out evenly.
     """
-    if steps_per_call > 1 and not feed.resident:
-        raise ValueError(f"steps_per_call: found {steps_per_call}, expected 1 for a streaming feed")
+    if not feed.resident and steps_per_call > feed.ahead:
+        raise ValueError(
+            f"steps_per_call: found {steps_per_call}, expected at most {feed.ahead}, which the "
+            "feed fetches at once"
+        )
     mesh = sharding.all_devices()
     train_step, feed = sharding.over_devices(train_step, feed, mesh)
     call = jax.jit(make_call(train_step, steps_per_call), donate_argnums=0)
@@ -179,7 +185,7 @@ def fit(
     with contextlib.ExitStack() as stack:
         preemption = stack.enter_context(Preemption())
         log = stack.enter_context(StepLog(name, start, steps, writer, log_every))
-        state, constants = sharding.place((state, constants), False, mesh)
+        state, constants = sharding.place((state, constants), -1, mesh)
         state = _train(state, call, feed, constants, mesh, plan, log, checkpoints, preemption)
         if checkpoints:
             checkpoints.wait()
@@ -213,11 +219,11 @@ def _train(
                 checkpoints.save(state)
         if asked or step >= plan.steps:
             return state
-        with log.waiting():
-            fetched = feed.fetch(step)
-            fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
         count = plan.updates_from(step, log.seconds_per_update)
-        device_count = sharding.place(np.int32(count), False, mesh)
+        with log.waiting():
+            fetched = feed.fetch(step, count)
+            fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
+        device_count = sharding.place(np.int32(count), -1, mesh)
         with jax.transfer_guard_host_to_device("disallow"):
             state, metrics = call(state, fetched, constants, device_count)
         step += count

@@ -150,8 +150,8 @@ def clone(
     """
     run, chunk = config.clone, config.policy.chunk
     model = build(config, store.layout, labels.shape[1])
-    resident = feeds.chunk_bytes(store) <= config.data.resident_bytes
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    resident = feeds.chunks_fit(store)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     feed = feeds.ChunkFeed(store, draw, labels, chunk)
     act = make_act(model)
     target_rows = feeds.target_rows(run.batch, run.target_share)

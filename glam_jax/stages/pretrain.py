@@ -75,8 +75,8 @@ def pretrain(
     run = config.pretrain
     model = build(config, store.layout)
     modality = config.world_model.modality
-    resident = feeds.window_bytes(store, modality) <= config.data.resident_bytes
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    resident = feeds.windows_fit(store, modality)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     feed = feeds.WindowFeed(store, draw, run.window, modality)
     target_rows = feeds.target_rows(run.batch, run.target_share)
 

@@ -107,6 +107,6 @@ def train(
                 save_every=run.save_every,
                 writer=metrics,
                 log_every=run.log_every,
-                steps_per_call=run.steps_per_call if feed.resident else 1,
+                steps_per_call=run.steps_per_call,
             )
     return state.ema

@@ -103,6 +103,11 @@ def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_o
 def test_streamed_batches_train_as_resident_ones(expected):
     found = run(feed=tiny.StreamingFeed())
     chex.assert_trees_all_close(found.params, expected.params, rtol=1e-4, atol=1e-6)
+    record = Recorder()
+    several = run(
+        feed=tiny.StreamingFeed(ahead=4), steps_per_call=4, checkpoints=record, save_every=7
+    )
+    chex.assert_trees_all_equal(several, found)
 
 
 def test_a_run_in_two_parts_equals_a_whole_one(tmp_path, expected):
@@ -140,9 +145,9 @@ def test_a_step_is_logged_once_the_next_is_under_way():
     record = Recorder()
 
     class Feed(tiny.ResidentFeed):
-        def fetch(self, step):
+        def fetch(self, step, count):
             record.events.append(("fetch", step))
-            return super().fetch(step)
+            return super().fetch(step, count)
 
     run(feed=Feed(), steps=3, writer=record, log_every=1)
     fetched_and_logged = "fetch 0, fetch 1, log 1, fetch 2, log 2, log 3"
@@ -235,9 +240,9 @@ def test_the_log_knows_how_long_an_update_takes(monkeypatch):
     assert [*found, log.seconds_per_update] == [None, None, 10.0, 4.0]
 
 
-def test_several_steps_per_call_need_a_resident_feed():
-    with pytest.raises(ValueError, match="steps_per_call: found 4"):
-        run(feed=tiny.StreamingFeed(), steps_per_call=4)
+def test_a_call_has_no_more_steps_than_a_streaming_feed_fetches():
+    with pytest.raises(ValueError, match="steps_per_call: found 4, expected at most 3"):
+        run(feed=tiny.StreamingFeed(ahead=3), steps_per_call=4)
 
 
 def spoiled(at):
