@@ -340,6 +340,10 @@ def test_images_kept_in_a_file_give_the_same_batches(store, labels, tmp_path, mo
     pairs = zip(*(feeds.transition_batches(s, 8, "rgb") for s in (store, filed)), strict=True)
     for one, other in pairs:
         assert_same(one, other)
+    bare = feeds.Store(*episodes(), memory_bytes=0)
+    assert isinstance(bare.arrays["mask"], spill.FileRows)
+    pair = (windows(one, False, modality="mask") for one in (store, bare))
+    assert_same(*(batch_of(feed, 0) for feed in pair))
     with pytest.raises(IndexError, match="rows 0 to 32 of an array of 32"):
         filed.arrays["rgb"].take(np.array([0, len(filed.arrays["rgb"])]))
     assert not list(tmp_path.iterdir()), "the file has no name that a killed run would leave"
