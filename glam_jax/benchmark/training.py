@@ -173,7 +173,9 @@ def batches(sizes: Sizes) -> Iterator[Case]:
 
 def fed(stage: str, kind: str, batch: int) -> Work:
     """A batch of a stage, "resident" or "streamed"."""
-    feed = feed_of(stage, config_of("standard", stage, batch), kind == "resident")
+    config = config_of("standard", stage, batch)
+    config[stage].steps_per_call = 1
+    feed = feed_of(stage, config, kind == "resident")
     shapes = jax.eval_shape(feed.assemble, feed.fetch(0), jnp.int32(0))
     must = cost.Cost(0.0, 2.0 * cost.nbytes(shapes))  # gathered: read and written
     if kind == "resident":
