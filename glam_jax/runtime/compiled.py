@@ -5,11 +5,11 @@ of a study with the same method and number of arms share them.
 """
 
 import os
-import pathlib
 
 import filelock
 import jax
 from absl import flags, logging
+from etils import epath
 
 from glam_jax import files
 
@@ -17,6 +17,8 @@ from glam_jax import files
 MOST_BYTES = 4 << 30
 # Programs that take longer to compile are kept, seconds.
 WORTH_KEEPING_S = 0.2
+# The file that JAX itself locks to read or write there, and how long to wait for it, seconds.
+JAX_LOCK, LOCK_S = ".lockfile", 10.0
 # Setting -> what it is where its environment variable does not say.
 _SETTINGS = {
     "jax_compilation_cache_max_size": MOST_BYTES,
@@ -40,32 +42,31 @@ def keep() -> None:
     asked = flags.FLAGS.compilation_cache
     if asked is None and "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    folder = None if asked == "" else pathlib.Path(asked or _default()).expanduser()
+    folder = None if asked == "" else files.absolute(asked or _default())
     try:
         if folder:
             _make(folder)
     except OSError as error:
         logging.warning("compiled programs are not kept: %s", error)
         folder = None
-    jax.config.update("jax_compilation_cache_dir", str(folder.absolute()) if folder else None)
+    jax.config.update("jax_compilation_cache_dir", os.fspath(folder) if folder else None)
     for name, value in _SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
 
 
-def _default() -> pathlib.Path:
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "glam_jax" / "compiled"
+def _default() -> epath.Path:
+    return files.path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "glam_jax" / "compiled"
 
 
-def _make(folder: pathlib.Path) -> None:
+def _make(folder: epath.Path) -> None:
     """Makes the folder, and removes what a killed process was writing there: JAX notes when an
     entry was used after it has written it, and cannot make room while a note is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with files.lock(folder / ".lockfile").acquire(timeout=10):
-            for entry in folder.glob("*-cache"):
+        with files.lock(folder / JAX_LOCK).acquire(timeout=LOCK_S):
+            files.make_folder(folder)
+            for entry in files.find(folder, "*-cache"):
                 if not entry.with_name(f"{entry.name.removesuffix('-cache')}-atime").exists():
-                    entry.unlink(missing_ok=True)
+                    files.remove(entry)
     except filelock.Timeout:  # others are at work there, which do the same
         pass
