@@ -139,8 +139,9 @@ def _data(target: str, arms: int) -> ConfigDict:
     data.auxiliary.kinova = 0  # Training episodes without actions; 0 leaves the source out.
     data.auxiliary.kinova_real = 0  # Training episodes without actions; 0 leaves the source out.
     data.heldout_episodes = 20  # Episodes of each source that are never trained on.
-    # Most bytes of images kept on the device; more images are streamed from a file.
-    data.resident_bytes = 8 << 30
+    # Most bytes of demonstrations in memory, on host and device together. Where there are more, the
+    # pictures (first RGB, then masks) are kept in a file, from which batches are read.
+    data.resident_bytes = 4 << 30
     return data
 
 

@@ -39,7 +39,7 @@ OPTIMIZER = optim.make_optimizer(learning_rate=1e-3, steps=STEPS, warmup_steps=5
 class Feed:
     """Rows gathered on the host; each with its number in the batch, which keys its noise."""
 
-    resident, batch, by_row = False, BATCH, True
+    resident, batch, ahead, row_axis = False, BATCH, 1, 0
 
     def __init__(self):
         self._data = np.random.default_rng(0).normal(size=(ROWS, WIDTH)).astype(np.float32)
@@ -50,7 +50,7 @@ class Feed:
         feed._numbers = rows.astype(np.int32)
         return feed
 
-    def fetch(self, step):
+    def fetch(self, step, count):
         sys.audit(STEP, step)
         drawn = np.random.default_rng((9, step)).integers(0, ROWS, BATCH)[self._numbers]
         return {"x": self._data[drawn], "row": self._numbers}
@@ -59,7 +59,7 @@ class Feed:
         return fetched
 
 
-def loss(params, batch, key):
+def loss(params, batch, key, statistics):
     noise = 0.1 * draws.normal(key, batch["row"], (WIDTH,))
     error = batch["x"] @ params["kernel"] + params["bias"] + noise - batch["x"]
     return jnp.mean(jnp.square(error)), {}
@@ -72,14 +72,14 @@ def make_state():
 
 def train(folder: pathlib.Path) -> None:
     feed = Feed()
-    step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED)
+    step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99)
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
         state = checkpoints.restore_latest(jax.eval_shape(make_state)) or make_state()
         print(f"from step {state.step}", flush=True)
         metrics = MetricWriter(folder, int(state.step)) if hosts.is_leader() else None
         loop.fit(
-            state, step, feed, steps=STEPS, name="lives", checkpoints=checkpoints,
-            save_every=SAVE_EVERY, writer=metrics, log_every=1,
+            state, step, feed, loop.constants_of(SEED, {}), steps=STEPS, name="lives",
+            checkpoints=checkpoints, save_every=SAVE_EVERY, writer=metrics, log_every=1,
         )  # fmt: skip
         if metrics:
             metrics.close()

@@ -62,35 +62,36 @@ def settings():
 
 
 def stage1(made, store, stats):
-    """(loss, feed, initial parameters) of the world model; its arrays stay on the devices."""
+    """(loss, feed, initial parameters, statistics) of the world model; its data stay on devices."""
     run, model = made.pretrain, world_model.build(made, TARGET)
     rows = feeds.target_rows(run.batch, run.target_share)
-    loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows)
+    loss = pretrain.make_loss(model, run.weights.to_dict(), rows)
     draw = feeds.Draw(run.batch, run.target_share, SEED, True)
     feed = feeds.WindowFeed(store, draw, 2, "mask")
-    return loss, feed, pretrain.init_params(model, TARGET, SEED)
+    return loss, feed, pretrain.init_params(model, TARGET, SEED), stats
 
 
 def stage2(made, store, stats):
-    """(loss, feed, initial parameters) of the policy; its batches are streamed."""
+    """(loss, feed, initial parameters, statistics) of the policy; its batches are streamed."""
     run, labels = made.clone, store.transition_actions()[:, :4]
     model = clone.build(made, TARGET, 4)
     rows = feeds.target_rows(run.batch, run.target_share)
     stats = units.label_statistics(labels, stats)
-    loss = clone.make_loss(model, run.weights.to_dict(), stats, rows)
+    loss = clone.make_loss(model, run.weights.to_dict(), rows)
     draw = feeds.Draw(run.batch, run.target_share, SEED, False)
     feed = feeds.ChunkFeed(store, draw, labels, made.policy.chunk)
-    return loss, feed, clone.init_params(model, TARGET, SEED)
+    return loss, feed, clone.init_params(model, TARGET, SEED), stats
 
 
-def train(name, run, loss, feed, params) -> dict[str, np.ndarray]:
+def train(name, run, loss, feed, params, stats) -> dict[str, np.ndarray]:
     """Curves and final parameters of one stage."""
     optimizer = optim.make_optimizer(
         learning_rate=1e-3, matrix_learning_rate=run.matrix_learning_rate, steps=2 * STEPS
     )
-    step = loop.make_train_step(loss, feed.assemble, optimizer, 0.9, SEED)
+    step = loop.make_train_step(loss, feed.assemble, optimizer, 0.9)
     state, kept = optim.init_state(params, optimizer), Rows()
-    state = loop.fit(state, step, feed, steps=STEPS, name=name, writer=kept, log_every=1)
+    constants = loop.constants_of(SEED, stats)
+    state = loop.fit(state, step, feed, constants, steps=STEPS, name=name, writer=kept, log_every=1)
     leaves = jax.tree_util.tree_leaves_with_path({"params": state.params, "ema": state.ema})
     found = {f"{name}{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
     return found | {f"{name}_curves": np.array(kept.rows)}

@@ -28,7 +28,7 @@ class ResidentFeed:
     def __init__(self):
         self.rows = jax.random.normal(jax.random.key(0), (ROWS, WIDTH))
 
-    def fetch(self, step):
+    def fetch(self, step, count=1):
         return self.rows
 
     def assemble(self, fetched, step):
@@ -36,30 +36,33 @@ class ResidentFeed:
 
 
 class StreamingFeed(ResidentFeed):
-    """The same batches, gathered on the host."""
+    """The same batches, gathered on the host, those of `ahead` steps at once."""
 
     resident = False
 
-    def __init__(self, pause=0.0, talk=False):
+    def __init__(self, pause=0.0, talk=False, ahead=1):
         super().__init__()
         self.rows = np.asarray(self.rows)
-        self.pause, self.talk = pause, talk
+        self.pause, self.talk, self.ahead = pause, talk, ahead
 
-    def fetch(self, step):
+    def fetch(self, step, count):
         if self.talk:
             print("step", step, flush=True)
         time.sleep(self.pause)
-        return self.rows[np.asarray(draw(step))]
+        batches = np.zeros((self.ahead, BATCH, WIDTH), np.float32)
+        for index in range(count):
+            batches[index] = self.rows[np.asarray(draw(step + index))]
+        return {"first": np.int32(step), "batches": batches}
 
     def assemble(self, fetched, step):
-        return fetched
+        return fetched["batches"][step - fetched["first"]]
 
 
 def draw(step):
     return jax.random.randint(jax.random.fold_in(jax.random.key(9), step), (BATCH,), 0, ROWS)
 
 
-def loss(params, batch, key):
+def loss(params, batch, key, statistics=None):
     noise = 0.1 * jax.random.normal(key, batch.shape)
     output = batch @ params["dense"]["kernel"] + params["dense"]["bias"] + noise
     reconstruction = jnp.mean(jnp.square(output - batch))
@@ -74,8 +77,11 @@ def make_state():
     return optim.init_state({"dense": {"kernel": kernel, "bias": jnp.zeros(WIDTH)}}, OPTIMIZER)
 
 
+CONSTANTS = loop.constants_of(SEED, {})
+
+
 def make_step(feed, loss=loss, amend=None):
-    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, SEED, amend)
+    return loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99, amend)
 
 
 def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
@@ -87,6 +93,7 @@ def main(workdir: pathlib.Path, steps: int, pause: float) -> None:
                 state,
                 make_step(feed),
                 feed,
+                CONSTANTS,
                 steps=steps,
                 name="tiny",
                 checkpoints=checkpoints,

@@ -138,7 +138,7 @@ def _pictures(
     modality = world_model.modality
     store = Store(heldout[:1], episodes[:1], (modality,))
     frames = np.linspace(0, len(episodes[0]) - 1, SAMPLES).round().astype(int)
-    images = store.arrays[modality][store.starts[1] + frames]
+    images = store.pictures(modality, store.starts[1] + frames)
     views = episodes[0].views
     seen = np.concatenate([episodes[0].steps[f"image_{view}"][frames] for view in views])
     return {

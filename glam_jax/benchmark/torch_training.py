@@ -16,6 +16,7 @@ from glam_jax.benchmark.torch_world_model import Glam
 from glam_jax.data import feeds
 from glam_jax.models.glam import Glam as OurGlam
 from glam_jax.models.mip import MipPolicy as OurMipPolicy
+from glam_jax.schema import MODALITIES
 from glam_jax.stages import units
 
 Tensors = dict[str, Tensor]
@@ -73,7 +74,13 @@ class Stage:
             torch.set_float32_matmul_precision("high")
         data, stats = samples.store(config.image_size, training.FRAMES)
         self.stats = as_tensors(self.statistics(config, data, stats))
-        self.data = as_tensors({k: v for k, v in data.arrays.items() if k in self.names(config)})
+        every = np.arange(len(data.arrays["last"]))
+        self.data = as_tensors(
+            {
+                name: data.pictures(name, every) if name in MODALITIES else data.arrays[name]
+                for name in self.names(config)
+            }
+        )
         self.model = torch_weights.load(self.make(config, data), params).to(self.device)
         self.optimizer = Optimizer(self.model, self.run)
         self.weights = self.run.weights.to_dict()

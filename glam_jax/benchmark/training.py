@@ -63,7 +63,7 @@ def feed_of(
     """A stage's batches from made-up data, kept on the device or streamed from the host."""
     data = data or samples.store(config.image_size, FRAMES)[0]
     run = config[stage]
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     if stage == "pretrain":
         return feeds.WindowFeed(data, draw, run.window, config.world_model.modality)
     labels = samples.labels(data, config.world_model.latent)
@@ -75,13 +75,15 @@ class Trainer:
     """A stage with its state: each call is one dispatch, as the training loop makes it.
 
     Attributes:
-      step: the pure train step. state, fetched: its arguments; each call replaces the state.
+      step: the pure train step. state, fetched, constants: its arguments; each call replaces the
+        state.
       updates: of one dispatch. batch: shapes of what one update sees.
     """
 
     step: Callable
     state: optim.TrainState
     fetched: Any
+    constants: dict
     updates: int
     batch: dict
 
@@ -90,12 +92,12 @@ class Trainer:
         self._count = jax.device_put(np.int32(self.updates))
 
     def __call__(self) -> dict:
-        self.state, metrics = self._call(self.state, self.fetched, self._count)
+        self.state, metrics = self._call(self.state, self.fetched, self.constants, self._count)
         return metrics
 
     def cost(self) -> cost.Cost:
         """Of one call: the state is read and written, and the batch is read, in each update."""
-        must = cost.count(self.step, self.state, self.fetched)
+        must = cost.count(self.step, self.state, self.fetched, self.constants)
         moved = 2 * cost.nbytes(self.state) + cost.nbytes(self.batch)
         return cost.Cost(must.flops * self.updates, float(moved * self.updates), must.at_least)
 
@@ -105,36 +107,37 @@ def trainer(
 ) -> Trainer:
     """A stage of a config on made-up data or on a feed, from its initial parameters or from made-up
     ones, which need no compilation."""
-    feed, (loss, init) = feed or feed_of(stage, config), parts(stage, config)
+    feed, (loss, init, stats) = feed or feed_of(stage, config), parts(stage, config)
     params = samples.params(init) if made_up else init()
-    step, optimizer = stages.make_step(config, config[stage], loss=loss, feed=feed)
+    step, optimizer = stages.make_step(config[stage], loss=loss, feed=feed)
     state, fetched = optim.init_state(params, optimizer), feed.fetch(0)
     batch = jax.eval_shape(feed.assemble, fetched, state.step)
-    return Trainer(step, state, fetched, config[stage].steps_per_call, batch)
+    constants = jax.device_put(loop.constants_of(config.seed, stats))
+    return Trainer(step, state, fetched, constants, config[stage].steps_per_call, batch)
 
 
-def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
-    """A stage's loss, and what makes its initial parameters."""
+def parts(stage: str, config: ConfigDict) -> tuple[Callable, Callable[[], dict], dict]:
+    """A stage's loss, what makes its initial parameters, and the statistics."""
     return _PARTS[stage](config)
 
 
-def _pretrain(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
+def _pretrain(config: ConfigDict) -> tuple[Callable, Callable[[], dict], dict]:
     data, stats = samples.store(config.image_size, FRAMES)
     run, model = config.pretrain, world_model.build(config, data.layout)
     rows = feeds.target_rows(run.batch, run.target_share)
-    loss = pretrain.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
+    loss = pretrain.make_loss(model, run.weights.to_dict(), rows, run.compute)
     init = functools.partial(pretrain.init_params, model, data.layout, config.seed)
-    return loss, init
+    return loss, init, stats
 
 
-def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict]]:
+def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict], dict]:
     data, stats = samples.store(config.image_size, FRAMES)
     labels = samples.labels(data, config.world_model.latent)
     run, model = config.clone, clone.build(config, data.layout, labels.shape[1])
     rows = feeds.target_rows(run.batch, run.target_share)
     stats = units.label_statistics(labels, stats)
-    loss = clone.make_loss(model, run.weights.to_dict(), stats, rows, run.compute)
-    return loss, functools.partial(clone.init_params, model, data.layout, config.seed)
+    loss = clone.make_loss(model, run.weights.to_dict(), rows, run.compute)
+    return loss, functools.partial(clone.init_params, model, data.layout, config.seed), stats
 
 
 _PARTS = {"pretrain": _pretrain, "clone": _clone}
@@ -170,7 +173,9 @@ def batches(sizes: Sizes) -> Iterator[Case]:
 
 def fed(stage: str, kind: str, batch: int) -> Work:
     """A batch of a stage, "resident" or "streamed"."""
-    feed = feed_of(stage, config_of("standard", stage, batch), kind == "resident")
+    config = config_of("standard", stage, batch)
+    config[stage].steps_per_call = 1
+    feed = feed_of(stage, config, kind == "resident")
     shapes = jax.eval_shape(feed.assemble, feed.fetch(0), jnp.int32(0))
     must = cost.Cost(0.0, 2.0 * cost.nbytes(shapes))  # gathered: read and written
     if kind == "resident":

@@ -2,16 +2,17 @@
 
 A feed draws a batch from a `Store` in two halves, between which the data may cross to the device:
 
-    fetched = feed.fetch(step)             on the host
+    fetched = feed.fetch(step, count)      on the host, for so many steps from this one on
     batch = feed.assemble(fetched, step)   pure; inside the jitted train step
 
 A resident feed keeps the arrays on the device: `fetch` returns them, and `assemble` draws and
-gathers. A streaming feed gathers on the host, and `assemble` hands the batch on. Both draw
+gathers. A streaming feed gathers the batches of some steps on the host, and `assemble` picks one.
+Both draw
 the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
 batches that an uninterrupted one would, and there is no position to save.
 
-`feed.only(rows)` reads those rows of the same batches and no others, and what `feed.by_row` marks
-in `fetched` can be cut into pieces: so several hosts and devices share a batch.
+`feed.only(rows)` reads those rows of the same batches and no others, and `feed.row_axis` says along
+which axis `fetched` can be cut into pieces: so several hosts and devices share a batch.
 
 A transition leads from frame t to frame t + 1 of one episode; the last frame of an episode
 starts none.
@@ -28,7 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from glam_jax.data.store import Store
+from glam_jax.data import spill
+from glam_jax.data.store import Store, pictures, take
 from glam_jax.schema import MODALITIES
 
 # --- What a batch is --------------------------------------------------------------------
@@ -36,27 +38,20 @@ from glam_jax.schema import MODALITIES
 # The host's and the device's version of each gather are one function, of numpy's or JAX's arrays.
 
 
-def _take(array, index):
-    # "clip" does not change valid indices, and is ten times faster on CPU than the default.
-    if isinstance(array, jax.Array):
-        return array.at[index].get(mode="clip")
-    return array.take(index, axis=0)
-
-
-def _windows(arrays: dict, frames_B, time: int, modality: str) -> dict:
+def _windows(arrays: dict, frames_B, time: int, modality: str, side: int) -> dict:
     frames_BT = frames_B[:, None] + np.arange(time, dtype=np.int32)
-    batch = {name: _take(arrays[name], frames_BT) for name in ("ee_pose", "proprio", "action")}
-    return {"image": _take(arrays[modality], frames_BT)} | batch
+    batch = {name: take(arrays[name], frames_BT) for name in ("ee_pose", "proprio", "action")}
+    return {"image": pictures(arrays[modality], modality, frames_BT, side)} | batch
 
 
 def _chunks(arrays: dict, frames_B, chunk: int) -> dict:
-    last_B1 = _take(arrays["last"], frames_B)[:, None]
+    last_B1 = take(arrays["last"], frames_B)[:, None]
     frames_BK = frames_B[:, None] + np.arange(chunk, dtype=np.int32)
     held_BK = frames_BK.clip(None, last_B1)
     seen = {"image": "rgb", "ee_pose": "ee_pose", "proprio": "proprio"}
-    batch = {name: _take(arrays[stored], frames_B) for name, stored in seen.items()}
+    batch = {name: take(arrays[stored], frames_B) for name, stored in seen.items()}
     names = [name for name in ("label", "action") if name in arrays]
-    batch |= {name: _take(arrays[name], held_BK) for name in names}
+    batch |= {name: take(arrays[name], held_BK) for name in names}
     return batch | {"valid": (frames_BK <= last_B1).astype(np.float32)}
 
 
@@ -85,19 +80,22 @@ class Draw:
       batch: B.
       target_share: fraction of rows from the target source; 1.0 needs no auxiliary episodes.
       seed: of the drawing.
-      resident: keep the arrays on the device (see `window_bytes` and `chunk_bytes`).
+      resident: keep the arrays on the device (see `windows_fit` and `chunks_fit`).
+      ahead: most steps whose batches a streaming feed gathers at once.
     """
 
     batch: int
     target_share: float
     seed: int
     resident: bool
+    ahead: int = 1
 
 
 class Feed:
     """Batches drawn from a store as `draw` says; use `WindowFeed` or `ChunkFeed`.
 
-    `by_row` is a prefix tree of what `fetch` gives, True on what has one entry a row.
+    `row_axis` is a prefix tree of what `fetch` gives: along which axis rows lie, -1 where there are
+    none.
 
     Args:
       names: arrays of the store that are read. extra: further ones, one row a frame.
@@ -114,24 +112,24 @@ class Feed:
         following: int,
         extra: dict[str, np.ndarray] | None = None,
     ):
-        self.batch, self.resident = draw.batch, draw.resident
-        self._seed, self._gather, extra = draw.seed, gather, extra or {}
-        self.by_row = {"data": False, "candidates": False, "row": True} if draw.resident else True
+        self.batch, self.resident, self.ahead = draw.batch, draw.resident, draw.ahead
+        self._gather, extra = gather, extra or {}
         self._is_target = target_rows(draw.batch, draw.target_share)
         row_B = np.arange(draw.batch, dtype=np.int32)
-        candidates = {
-            kind: _candidates(store, following, kind, draw.target_share)
-            for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target))
-            if rows.any()
-        }
+        drawing = {"seed": np.uint32(draw.seed % (1 << 32))}
+        for kind, rows in (("target", self._is_target), ("auxiliary", ~self._is_target)):
+            if rows.any():
+                drawing[kind] = _candidates(store, following, kind, draw.target_share)
         if draw.resident:
+            self.row_axis = {"data": -1, "drawing": -1, "row": 0}
             data = {name: store.on_device(name) for name in names} | jax.device_put(extra)
-            self._fetched = jax.device_put({"data": data, "candidates": candidates, "row": row_B})
+            self._fetched = jax.device_put({"data": data, "drawing": drawing, "row": row_B})
         else:
+            self.row_axis = {"batches": 1, "first": -1, "row": 0}
             self._data = {name: store.arrays[name] for name in names} | extra
             self._host = _host_device()
-            self._candidates, self._row_B = jax.device_put(candidates, self._host), row_B
-            self._draw_on_host = jax.jit(self._draw)
+            self._drawing, self._row_B = jax.device_put(drawing, self._host), row_B
+            self._draw_on_host = jax.jit(jax.vmap(self._draw, in_axes=(None, 0)))
 
     def only(self, rows: np.ndarray) -> "Feed":
         """This feed, fetching no other rows of each batch than those of these numbers."""
@@ -142,41 +140,59 @@ class Feed:
             feed._row_B = rows.astype(np.int32)
         return feed
 
-    def _draw(self, candidates: dict, step) -> jax.Array:
-        """Start frames (B,) of the rows of a step; each kind of row draws from its own key."""
+    def _draw(self, drawing: dict, step) -> jax.Array:
+        """Start frames (B,) of the rows of a step; each kind of row draws from its own key.
+
+        Seed, candidates and their number are arguments of the compiled program, not constants.
+        """
         # The generator is named because it must not follow a global option: host and device
         # have to draw alike.
-        key = jax.random.fold_in(jax.random.key(self._seed, impl="threefry2x32"), step)
+        key = jax.random.fold_in(jax.random.key(drawing["seed"], impl="threefry2x32"), step)
         drawn, rows = [], []
-        for i, (kind, (starts, cumulative)) in enumerate(sorted(candidates.items())):
+        for i, kind in enumerate(sorted(drawing.keys() - {"seed"})):
+            starts, count, cumulative = drawing[kind]
             rows.append(np.flatnonzero(self._is_target == (kind == "target")))
             shape, own_key = (len(rows[-1]),), jax.random.fold_in(key, i)
             if cumulative is None:
-                index = jax.random.randint(own_key, shape, 0, len(starts))
+                index = jax.random.randint(own_key, shape, 0, count)
             else:
                 index = jnp.searchsorted(cumulative, jax.random.uniform(own_key, shape), "right")
-                index = jnp.minimum(index, len(starts) - 1)
+                index = jnp.minimum(index, count - 1)
             drawn.append(starts[index])
         return jnp.concatenate(drawn)[np.argsort(np.concatenate(rows))]
 
-    def fetch(self, step: int):
-        """What `assemble` needs for the batch of a step: on the device, or still on the host."""
+    def fetch(self, step: int, count: int = 1):
+        """What `assemble` needs for the batches of `count` steps: on the device, or still on the
+        host, where it is a stack of `ahead` batches, the last ones empty.
+
+        Raises:
+          ValueError: more steps than `ahead`, of a streaming feed.
+        """
         if self.resident:
             return self._fetched
-        step = jax.device_put(np.int32(step), self._host)
-        frames = jax.device_get(self._draw_on_host(self._candidates, step))[self._row_B]
-        batch = self._gather(self._data, frames)
-        is_target = self._is_target[self._row_B].astype(np.float32)
-        return batch | {"is_target": is_target, "row": self._row_B}
+        if count > self.ahead:
+            raise ValueError(f"found {count} steps, expected at most {self.ahead} at once")
+        steps = jax.device_put(np.arange(step, step + self.ahead, dtype=np.int32), self._host)
+        frames_NxB = jax.device_get(self._draw_on_host(self._drawing, steps))[:count, self._row_B]
+        stacks = {}
+        for index, frames_B in enumerate(frames_NxB):
+            for name, rows in self._gather(self._data, frames_B).items():
+                if name not in stacks:
+                    stacks[name] = spill.zeros((self.ahead, *rows.shape), rows.dtype)
+                stacks[name][index] = rows
+        return {"batches": stacks, "first": np.int32(step), "row": self._row_B}
 
     def assemble(self, fetched, step) -> dict[str, jax.Array]:
         """The batch of a step from what was fetched for it. Pure; made to be jitted."""
-        if not self.resident:
-            return fetched
         row_B = fetched["row"]
-        frames = _take(self._draw(fetched["candidates"], step), row_B)
-        batch = self._gather(fetched["data"], frames)
-        is_target = _take(jnp.asarray(self._is_target, jnp.float32), row_B)
+        if self.resident:
+            frames = take(self._draw(fetched["drawing"], step), row_B)
+            batch = self._gather(fetched["data"], frames)
+        else:
+            pick = functools.partial(jax.lax.dynamic_index_in_dim, axis=0, keepdims=False)
+            index = step - fetched["first"]
+            batch = {name: pick(stack, index) for name, stack in fetched["batches"].items()}
+        is_target = take(jnp.asarray(self._is_target, jnp.float32), row_B)
         return batch | {"is_target": is_target, "row": row_B}
 
 
@@ -188,7 +204,8 @@ def _host_device():
 
 
 def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
-    """Frames that a kind's rows may start at, and their cumulative probabilities, if unequal."""
+    """Frames that a kind's rows may start at, their number, and their cumulative probabilities, if
+    unequal; the arrays padded with what is never drawn."""
     target = kind == "target"
     lengths = store.lengths[: store.targets] if target else store.lengths[store.targets :]
     if not len(lengths):
@@ -199,7 +216,11 @@ def _candidates(store: Store, following: int, kind: str, share: float) -> tuple:
             f"{kind} episode {index} has {lengths[index]} frames, fewer than a window's "
             f"{following + 1}; {int(short.sum())} of {len(lengths)} are too short"
         )
-    return store.starts_of(following, target), store.cumulative_of(following, target)
+    starts, cumulative = store.starts_of(following, target), store.cumulative_of(following, target)
+    more = (0, spill.padded(len(starts)) - len(starts))
+    if cumulative is not None:
+        cumulative = np.pad(cumulative, more, constant_values=2.0)
+    return np.pad(starts, more), np.int32(len(starts)), cumulative
 
 
 class WindowFeed(Feed):
@@ -219,7 +240,8 @@ class WindowFeed(Feed):
     """
 
     def __init__(self, store: Store, draw: Draw, time: int, modality: str):
-        gather = functools.partial(_windows, time=time, modality=modality)
+        side = store.layout.image_size
+        gather = functools.partial(_windows, time=time, modality=modality, side=side)
         super().__init__(store, draw, _window_names(modality), gather, time - 1)
 
 
@@ -258,19 +280,20 @@ def _window_names(modality: str) -> tuple[str, ...]:
 def _per_frame(store: Store, labels: np.ndarray) -> np.ndarray:
     frames = store.transition_frames()
     chex.assert_shape(labels, (len(frames), None))
-    per_frame = np.zeros((len(store.arrays["last"]), labels.shape[1]), np.float32)
+    rows = spill.padded(len(store.arrays["last"]))
+    per_frame = np.zeros((rows, labels.shape[1]), np.float32)
     per_frame[frames] = labels
     return per_frame
 
 
-def window_bytes(store: Store, modality: str) -> int:
-    """Device bytes of a resident `WindowFeed`."""
-    return store.nbytes(_window_names(modality))
+def windows_fit(store: Store, modality: str) -> bool:
+    """Whether a `WindowFeed` can be resident."""
+    return store.in_memory(_window_names(modality))
 
 
-def chunk_bytes(store: Store) -> int:
-    """Device bytes of a resident `ChunkFeed`, labels excepted."""
-    return store.nbytes(_CHUNK_NAMES)
+def chunks_fit(store: Store) -> bool:
+    """Whether a `ChunkFeed` can be resident."""
+    return store.in_memory(_CHUNK_NAMES)
 
 
 # --- In order ---------------------------------------------------------------------------
@@ -283,7 +306,8 @@ def transition_batches(store: Store, batch: int, modality: str) -> Iterator[dict
     the rows that pad the last batch by repeating the last transition. Relabelling keeps the
     rows with `real` and so gets latents in the order that `ChunkFeed` takes.
     """
-    gather = functools.partial(_windows, time=2, modality=modality)
+    side = store.layout.image_size
+    gather = functools.partial(_windows, time=2, modality=modality, side=side)
     return _in_order(store, batch, _window_names(modality), gather)
 
 

@@ -1,9 +1,16 @@
-"""Rows of one array that arrive bit by bit: in memory, or past a size in a file read by index."""
+"""Rows of one array that arrive bit by bit: in memory, or in a file that is read by index."""
 
+import contextlib
+import math
+import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 
 import numpy as np
+
+# So many rows at least, because data that differ little in size share a compiled program.
+FEWEST_ROWS = 1024
 
 
 class FileRows:
@@ -17,7 +24,7 @@ class FileRows:
 
     def __init__(self, file, shape: tuple[int, ...], dtype: np.dtype):
         self._file, self.shape, self.dtype = file, shape, np.dtype(dtype)
-        self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
+        self._row_bytes = math.prod(shape[1:]) * self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -44,58 +51,97 @@ class FileRows:
 
 
 class Growing:
-    """Blocks of rows, added one after the other and joined in the end.
+    """Rows of an array, added block by block: in memory that grows without a second copy of it, or,
+    from `spill` on, in a file in the folder for temporary files, which TMPDIR names."""
 
-    Args:
-      most_bytes: of memory; what is more goes to a file in the folder for temporary files, which
-        TMPDIR names. None: never.
-    """
+    def __init__(self, shape: tuple[int, ...], dtype):
+        self._row_shape, self._dtype = shape, np.dtype(dtype)
+        self._row_bytes = math.prod(shape) * self._dtype.itemsize
+        self._memory, self._rows, self._file = _anonymous(self._row_bytes), 0, None
 
-    def __init__(self, shape: tuple[int, ...], dtype, most_bytes: int | None = None):
-        self._row_shape, self._dtype, self._most_bytes = shape, np.dtype(dtype), most_bytes
-        self._blocks, self._held_bytes, self._rows, self._file = [], 0, 0, None
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in memory."""
+        return 0 if self._file else self._rows * self._row_bytes
 
     def add(self, block: np.ndarray) -> None:
-        """Adds rows (n, ...), which the caller must not change afterwards.
+        """Adds rows (n, ...).
 
         Raises:
           ValueError: rows of another shape. OSError: no room in the folder for temporary files.
         """
         if block.shape[1:] != self._row_shape:
             raise ValueError(f"found rows of shape {block.shape[1:]}, expected {self._row_shape}")
-        self._blocks.append(np.ascontiguousarray(block, self._dtype))
-        self._held_bytes += block.nbytes
-        self._rows += len(block)
-        if self._most_bytes is not None and self._held_bytes > self._most_bytes:
-            self._spill()
+        rows = self._rows + len(block)
+        if self._file:
+            self._write(np.ascontiguousarray(block, self._dtype))
+        else:
+            if rows * self._row_bytes > len(self._memory):
+                # What is not touched costs nothing.
+                self._memory = _resized(self._memory, 2 * rows * self._row_bytes)
+            self._held(rows)[self._rows :] = block
+        self._rows = rows
+
+    def spill(self) -> None:
+        """Moves the rows to the file, which all later ones follow; raises as `add`."""
+        with _explained():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115, closed with the rows
+        self._write(self._held(self._rows))
+        self._memory = None
 
     def finish(self) -> np.ndarray | FileRows:
-        """All rows; an array's memory is aligned so that JAX on CPU takes it without a copy."""
-        shape = (self._rows, *self._row_shape)
-        if self._file is not None:
-            return FileRows(self._file, shape, self._dtype)
-        joined = _aligned(shape, self._dtype)
-        if self._blocks:
-            np.concatenate(self._blocks, out=joined)
-        self._blocks.clear()
-        return joined
+        """All rows; in memory they are followed by zeros up to `padded`, and aligned so that JAX on
+        CPU takes them without a copy."""
+        if self._file:
+            return FileRows(self._file, (self._rows, *self._row_shape), self._dtype)
+        rows = padded(self._rows)
+        self._memory = _resized(self._memory, rows * self._row_bytes)
+        return self._held(rows)
 
-    def _spill(self) -> None:
-        """Writes the blocks to the file, which all later ones follow."""
-        try:
-            self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115, closed with the rows
-            for block in self._blocks:
-                self._file.write(block.data)
+    def _held(self, rows: int) -> np.ndarray:
+        count = rows * math.prod(self._row_shape)
+        return np.frombuffer(self._memory, self._dtype, count).reshape(rows, *self._row_shape)
+
+    def _write(self, rows: np.ndarray) -> None:
+        with _explained():
+            self._file.write(rows.reshape(-1).view(np.uint8).data)
             self._file.flush()  # here, so that a full disk is met where it is explained
-        except OSError as error:
-            folder = tempfile.gettempdir()
-            hint = f"frames are kept in {folder}; TMPDIR names a folder with more room"
-            raise OSError(error.errno, f"{error.strerror}: {hint}") from error
-        self._blocks.clear()
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + 64, np.uint8)
-    offset = -raw.ctypes.data % 64
-    return raw[offset : offset + size].view(dtype).reshape(shape)
+def padded(rows: int) -> int:
+    """The number of rows of arrays that hold so many: one of few, so that data that differ little
+    in size share a compiled program. At most an eighth more, and at least `FEWEST_ROWS`."""
+    grid = 1 << max(0, (rows - 1).bit_length() - 4)
+    return max(FEWEST_ROWS, -(-rows // grid) * grid)
+
+
+def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """As numpy's, aligned so that JAX on CPU takes it without a copy."""
+    count = math.prod(shape)
+    memory = _anonymous(count * np.dtype(dtype).itemsize)
+    return np.frombuffer(memory, dtype, count).reshape(shape)
+
+
+def _anonymous(size: int) -> mmap.mmap:
+    """Zeros, aligned to pages; memory that is not touched costs nothing."""
+    return mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def _resized(memory: mmap.mmap, size: int) -> mmap.mmap:
+    try:
+        memory.resize(size)  # its pages are moved, not copied
+        return memory
+    except SystemError:  # not on this system
+        other, count = _anonymous(size), min(size, len(memory))
+        np.frombuffer(other, np.uint8, count)[:] = np.frombuffer(memory, np.uint8, count)
+        return other
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Adds to errors of writing which folder is too small."""
+    try:
+        yield
+    except OSError as error:
+        hint = f"frames are kept in {tempfile.gettempdir()}; TMPDIR names a folder with more room"
+        raise OSError(error.errno, f"{error.strerror}: {hint}") from error

@@ -2,6 +2,7 @@
 episodes, see `dataset`."""
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 
 import chex
@@ -23,10 +24,10 @@ class Store:
 
     Attributes:
       layout: layout of the target source.
-      arrays: `rgb` (N, V, H, W, 3) and `mask` (N, V, H, W, 1), uint8, views as in `layout.views`,
-        in memory or in a file; `ee_pose` (N, E), `proprio` (N, S), `action` (N, A), float32, the
-        last two zero on auxiliary frames; `last` (N,), int32: the frame at which the last
-        transition of the frame's episode starts.
+      arrays: `rgb` (N, V, H, W, 3) and the bits of `mask` (N, V, H, ceil(W / 8)), uint8, views as
+        in `layout.views`, in memory, on an accelerator or in a file (see `pictures`); `ee_pose`
+        (N, E), `proprio` (N, S), `action` (N, A), float32, the last two zero on auxiliary frames;
+        `last` (N,), int32: the frame at which the last transition of the frame's episode starts.
       starts, lengths: (M,) first frame and number of frames of each episode.
       targets: number of target episodes; they come first.
       weights: (M,) how likely a window of each episode is drawn, relative to the others of its
@@ -44,8 +45,8 @@ class Store:
         """Copies the episodes, one after the other; each image is held once.
 
         Args:
-          memory_bytes: images of a modality that take more are kept in a file, `spill.FileRows`,
-            and not in memory, in which then one episode is at a time; None: never.
+          memory_bytes: most bytes of all arrays together, on host and device. Images beyond it, the
+            largest first, are kept in a file, `spill.FileRows`; None: all are in memory.
 
         Raises:
           DataError: for episodes that do not go together, see `recording.check_together`.
@@ -57,7 +58,7 @@ class Store:
             raise ValueError("a store needs target episodes, found none")
         self.layout = _layout_of(first)
         self.weights = None if weights is None else np.asarray(weights, np.float64)
-        growing = _columns(self.layout, modalities, memory_bytes)
+        self._memory_bytes, growing = memory_bytes, _columns(self.layout, modalities)
         lengths, self.targets = [], 0
         for episode in itertools.chain([first], target):
             lengths.append(self._add(growing, episode, first, ("ee_pose", *TARGET_ONLY)))
@@ -67,8 +68,14 @@ class Store:
         self.lengths = np.array(lengths, np.int32)
         self.starts = (np.cumsum(self.lengths) - self.lengths).astype(np.int32)
         last = self.starts + self.lengths - 2
-        self.arrays = {"last": np.repeat(last, self.lengths).astype(np.int32)}
-        self.arrays |= {name: column.finish() for name, column in growing.items()}
+        growing["last"].add(np.repeat(last, self.lengths).astype(np.int32))
+        self._keep_within(growing)
+        self._padded = {name: column.finish() for name, column in growing.items()}
+        frames = int(self.lengths.sum())
+        self.arrays = {
+            name: array[:frames] if isinstance(array, np.ndarray) else array
+            for name, array in self._padded.items()
+        }
         self._on_device = {}
 
     def _add(self, growing: dict, episode: Episode, first: Episode, known: tuple) -> int:
@@ -83,12 +90,27 @@ class Store:
         for name, column in growing.items():
             if name in _STORED_AS:
                 views = [steps(f"{_STORED_AS[name]}_{view}") for view in self.layout.views]
-                column.add(np.stack(views, axis=1))
+                stacked = np.stack(views, axis=1)
+                column.add(stacked if name == "rgb" else _bits(stacked))
             elif name in known:
                 column.add(steps(name))
-            else:
+            elif name in expected:
                 column.add(np.zeros((len(episode), *expected[name][0]), np.float32))
+        self._keep_within(growing)
         return len(episode)
+
+    def _keep_within(self, growing: dict) -> None:
+        """Moves images to files, the largest first, until the rest is small enough."""
+
+        def held(name: str) -> int:
+            return growing[name].held_bytes
+
+        most = math.inf if self._memory_bytes is None else self._memory_bytes
+        while sum(map(held, growing)) > most:
+            largest = max(growing.keys() & _STORED_AS.keys(), key=held, default=None)
+            if largest is None or not held(largest):
+                return
+            growing[largest].spill()
 
     def starts_of(self, following: int, target: bool) -> np.ndarray:
         """Frames (n,) of target or auxiliary episodes with `following` more behind them."""
@@ -123,11 +145,47 @@ class Store:
         """Bytes of the named arrays."""
         return sum(self.arrays[name].nbytes for name in names)
 
+    def pictures(self, modality: str, frames) -> np.ndarray | jax.Array:
+        """Images of frames (...), whole numbers: (..., V, H, W, C), of "mask" 0 and 1."""
+        return pictures(self.arrays[modality], modality, frames, self.layout.image_size)
+
+    def in_memory(self, names: Sequence[str]) -> bool:
+        """Whether none of the named arrays is in a file: a device can keep them."""
+        return not any(isinstance(self.arrays[name], spill.FileRows) for name in names)
+
     def on_device(self, name: str) -> jax.Array:
-        """A named array on the default device; put there once and shared by all feeds."""
+        """A named array on the default device, with rows of zeros at the end (`spill.padded`);
+        put there once and shared by all feeds. Images are then nowhere else."""
         if name not in self._on_device:
-            self._on_device[name] = jax.device_put(self.arrays[name])
+            self._on_device[name] = jax.device_put(self._padded.pop(name))
+            # A CPU's device takes the host's memory as it is.
+            if name in _STORED_AS and jax.default_backend() != "cpu":
+                self.arrays[name] = self._on_device[name]
         return self._on_device[name]
+
+
+def take(array, index):
+    """Rows of an array of numpy's, of JAX's or of a file."""
+    # "clip" does not change valid indices, and is ten times faster on CPU than the default.
+    if isinstance(array, jax.Array):
+        return array.at[index].get(mode="clip")
+    return array.take(index, axis=0)
+
+
+def pictures(stored, modality: str, frames, side: int):
+    """As `Store.pictures`, of the store's array; pure JAX for an array of JAX's."""
+    found = take(stored, frames)
+    if modality == "rgb":
+        return found
+    if isinstance(found, np.ndarray):
+        return np.unpackbits(found, axis=-1, count=side, bitorder="little")[..., None]
+    pixels = (found[..., None] >> np.arange(8, dtype=np.uint8)) & 1
+    return pixels.reshape(*found.shape[:-1], -1)[..., :side, None]
+
+
+def _bits(masks: np.ndarray) -> np.ndarray:
+    """Masks (..., W, 1) of 0 and 1 as bits (..., ceil(W / 8))."""
+    return np.packbits(masks[..., 0], axis=-1, bitorder="little")
 
 
 def _layout_of(episode: Episode) -> Layout:
@@ -139,10 +197,11 @@ def _layout_of(episode: Episode) -> Layout:
     return Layout(arms=arms, image_size=size, has_actions=True, views=views, **widths)
 
 
-def _columns(layout: Layout, modalities: Sequence[str], memory_bytes: int | None) -> dict:
-    """Name -> `spill.Growing`, of all arrays that hold what episodes hold."""
-    arrays = layout.step_arrays()
-    made = {
-        name: spill.Growing(layout.image_shape(name), np.uint8, memory_bytes) for name in modalities
-    }
+def _columns(layout: Layout, modalities: Sequence[str]) -> dict:
+    """Name -> `spill.Growing`, of all arrays."""
+    arrays, made = layout.step_arrays(), {"last": spill.Growing((), np.int32)}
+    for name in modalities:
+        shape = layout.image_shape(name)
+        row = shape if name == "rgb" else (*shape[:-2], -(-layout.image_size // 8))
+        made[name] = spill.Growing(row, np.uint8)
     return made | {name: spill.Growing(*arrays[name]) for name in ("ee_pose", *TARGET_ONLY)}

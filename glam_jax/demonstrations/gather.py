@@ -80,9 +80,18 @@ def gather(config: ConfigDict) -> Data:
         train(targets),
         train(others),
         weights=_episode_weights(targets + others),
-        memory_bytes=config.data.resident_bytes,
+        memory_bytes=max(0, config.data.resident_bytes - _held(heldout, used[0].name)),
     )
     return Data(store, normalize.statistics(store), heldout)
+
+
+def _held(heldout: dict[str, list[Episode]], target: str) -> int:
+    """Bytes of the held-out episodes, of which the target's are in a store too."""
+    sizes = {
+        name: sum(array.nbytes for episode in episodes for array in episode.steps.values())
+        for name, episodes in heldout.items()
+    }
+    return sum(sizes.values()) + sizes[target]
 
 
 def _episode_weights(used: list[Source]) -> list[float] | None:

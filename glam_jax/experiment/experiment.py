@@ -237,7 +237,7 @@ def _draw_curves(workdir: Workdir) -> None:
 
 def _draw_reconstructions(world_model: WorldModel, store: Store, workdir: Workdir) -> None:
     frames = np.linspace(0, len(store.arrays["last"]) - 1, SAMPLES).astype(int)
-    images = store.arrays[world_model.modality][frames]
+    images = store.pictures(world_model.modality, frames)
     plots.reconstructions(
         workdir.path / "reconstructions.png", images, world_model.reconstruct(images)
     )

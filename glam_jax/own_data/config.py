@@ -49,7 +49,7 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     data.views = ()  # all that the key maps have
     data.auxiliary = ConfigDict(own["auxiliary"])
     data.heldout_episodes = own["heldout_episodes"]
-    data.resident_bytes = 8 << 30
+    data.resident_bytes = 4 << 30
     config = base.assemble(task, chosen, data, own["arms"])
     for source in own["joins_target"]:  # target data, which every method learns from
         config.data.auxiliary[source] = own["auxiliary"][source]

@@ -7,22 +7,25 @@ from collections.abc import Callable
 from absl import app, logging
 
 from glam_jax.errors import UserError
-from glam_jax.runtime import hosts
+from glam_jax.runtime import compiled, hosts
 
 
 def run(main: Callable) -> None:
-    """`absl.app.run`, with errors of use on one line of stderr and exit status 1.
+    """`absl.app.run`, with errors of use on one line of stderr and exit status 1, and with
+    `compiled.keep`.
 
     These are `UserError` and its kinds, errors of the file system, and all that goes wrong before
     `main` starts, because only the command line and its config have been read by then. Any other
     error keeps its traceback. The other hosts of the run are told of each.
     """
     started = False
+    compiled.define_flag()
 
     def begin(argv):
         nonlocal started
         started = True
         logging.set_verbosity(logging.WARNING)  # TFDS and MJX log every dataset and environment
+        compiled.keep()
         return main(argv)
 
     try:

@@ -16,7 +16,7 @@ from glam_jax.runtime.preemption import STOPPED, Preempted, Preemption
 from glam_jax.runtime.steplog import StepLog
 
 Metrics = dict[str, jax.Array]
-Loss = Callable[[Any, Any, jax.Array], tuple[jax.Array, Metrics]]
+Loss = Callable[[Any, Any, jax.Array, Any], tuple[jax.Array, Metrics]]
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Amend = Callable[[TrainState, Metrics, jax.Array], tuple[TrainState, Metrics]]
 Hook = Callable[[int, TrainState], dict[str, float] | None]
@@ -35,13 +35,16 @@ class Feed(Protocol):
 
     Attributes:
       resident: True if `fetch` gives the same device arrays whatever the step.
-      batch, by_row, only: of use on several devices alone; see `feeds.Feed`.
+      ahead: most steps of one `fetch`, if it is not resident.
+      batch, row_axis, only: of use on several devices alone; see `feeds.Feed`.
     """
 
     resident: bool
+    ahead: int
 
-    def fetch(self, step: int) -> Any:
-        """What the device needs for the batch of this step, a pytree of arrays."""
+    def fetch(self, step: int, count: int) -> Any:
+        """What the device needs for the batches of `count` steps from this one on, a pytree of
+        arrays, of the same shapes whatever the count."""
 
     def assemble(self, fetched: Any, step: jax.Array) -> Any:
         """The batch of this step; pure JAX."""
@@ -52,39 +55,40 @@ def make_train_step(
     assemble: Callable[[Any, jax.Array], Any],
     optimizer: optax.GradientTransformation,
     ema_decay: float,
-    seed: int,
     amend: Amend | None = None,
     accumulate: int = 1,
 ) -> TrainStep:
     """The pure train step: assemble the batch, differentiate the loss, update.
 
     Args:
-      loss: (params, batch, key) -> (scalar to minimise, dict of scalars to log, or of what
-        `amend` makes scalars of).
+      loss: (params, batch, key, statistics) -> (scalar to minimise, dict of scalars to log, or of
+        what `amend` makes scalars of).
       assemble: the feed's.
       optimizer: see `optim.make_optimizer`.
       ema_decay: see `optim.apply_gradients`.
-      seed: the noise of step t comes from fold_in(key(seed), t).
       amend: (state after the update, metrics, key) -> the same, changed: what training does
         that no gradient does. Pure.
       accumulate: pieces that the batch is cut into along the first axis of its arrays, and
         differentiated in one after the other: less memory. The loss must be a mean over rows.
 
     Returns:
-      train_step(state, fetched, mean) -> (state, metrics): the loss's own metrics, `loss`, and
-      `grad_norm`, the gradient's global norm before clipping. Where the batch is a part of a
-      larger one, `mean` takes (gradients, metrics) of all parts to their mean.
+      train_step(state, fetched, constants, mean) -> (state, metrics): the loss's own metrics,
+      `loss`, and `grad_norm`, the gradient's global norm before clipping. `constants` are those of
+      `constants_of`; the noise of step t comes from fold_in(key(seed), t). Where the batch is a
+      part of a larger one, `mean` takes (gradients, metrics) of all parts to their mean.
     """
 
     def train_step(
-        state: TrainState, fetched: Any, mean: Callable = lambda parts: parts
+        state: TrainState, fetched: Any, constants: dict, mean: Callable = lambda parts: parts
     ) -> tuple[TrainState, Metrics]:
         batch = assemble(fetched, state.step)
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(jax.random.key(constants["seed"]), state.step)
 
         def differentiate(piece):
             value_and_grad = jax.value_and_grad(loss, has_aux=True)
-            (value, terms), gradients = value_and_grad(state.params, piece, key)
+            (value, terms), gradients = value_and_grad(
+                state.params, piece, key, constants["statistics"]
+            )
             return gradients, {**terms, "loss": value}
 
         gradients, metrics = mean(_piecewise(differentiate, batch, accumulate))
@@ -95,6 +99,15 @@ def make_train_step(
         return state, metrics
 
     return train_step
+
+
+def constants_of(seed: int, statistics: Any) -> dict:
+    """What stays the same during a run and differs between runs that share a compiled program.
+
+    Args:
+      seed: of the noise. statistics: what the loss takes as its last argument.
+    """
+    return {"seed": np.uint32(seed % (1 << 32)), "statistics": statistics}
 
 
 def _piecewise(differentiate: Callable, batch: Any, pieces: int) -> Any:
@@ -116,6 +129,7 @@ def fit(
     state: TrainState,
     train_step: TrainStep,
     feed: Feed,
+    constants: dict,
     *,
     steps: int,
     name: str,
@@ -130,13 +144,14 @@ def fit(
 
     Runs on all devices of all hosts (`sharding`); every host calls it alike.
 
-    At each step boundary: evaluate, save, fetch the next batch, dispatch the step, log the
+    At each step boundary: evaluate, save, fetch the next batches, dispatch the step, log the
     step before. Rows are written under the number of updates done.
 
     Args:
       state: where to start; donated, so the caller must not use it again.
       train_step: see `make_train_step`; jitted here, once.
       feed: `fetch` runs here; `assemble` is already inside `train_step`.
+      constants: see `constants_of`; the same on every host.
       steps: updates of the whole run.
       name: what the progress bar and the errors call this stage.
       hooks: (every, hook): hook(step, state) returns scalars to write; it runs every so many
@@ -153,11 +168,14 @@ def fit(
       NonFiniteLossError: at the first metric that is not finite; nothing is saved after it.
       Preempted: after SIGTERM or SIGINT, with the state of that step boundary saved.
       CheckpointError: if a checkpoint cannot be written.
-      ValueError: if several steps per call are asked of a feed that is not resident.
+      ValueError: if more steps per call are asked than a feed that is not resident fetches.
       BatchSizeError: if the devices cannot share the batch out evenly.
     """
-    if steps_per_call > 1 and not feed.resident:
-        raise ValueError(f"steps_per_call: found {steps_per_call}, expected 1 for a streaming feed")
+    if not feed.resident and steps_per_call > feed.ahead:
+        raise ValueError(
+            f"steps_per_call: found {steps_per_call}, expected at most {feed.ahead}, which the "
+            "feed fetches at once"
+        )
     mesh = sharding.all_devices()
     train_step, feed = sharding.over_devices(train_step, feed, mesh)
     call = jax.jit(make_call(train_step, steps_per_call), donate_argnums=0)
@@ -167,8 +185,8 @@ def fit(
     with contextlib.ExitStack() as stack:
         preemption = stack.enter_context(Preemption())
         log = stack.enter_context(StepLog(name, start, steps, writer, log_every))
-        state = sharding.place(state, False, mesh)
-        state = _train(state, call, feed, mesh, plan, log, checkpoints, preemption)
+        state, constants = sharding.place((state, constants), -1, mesh)
+        state = _train(state, call, feed, constants, mesh, plan, log, checkpoints, preemption)
         if checkpoints:
             checkpoints.wait()
         if hosts.any_host(preemption.requested):
@@ -181,6 +199,7 @@ def _train(
     state: TrainState,
     call: Callable,
     feed: Feed,
+    constants: dict,
     mesh: jax.sharding.Mesh,
     plan: "_Plan",
     log: StepLog,
@@ -200,13 +219,13 @@ def _train(
                 checkpoints.save(state)
         if asked or step >= plan.steps:
             return state
-        with log.waiting():
-            fetched = feed.fetch(step)
-            fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
         count = plan.updates_from(step, log.seconds_per_update)
-        device_count = sharding.place(np.int32(count), False, mesh)
+        with log.waiting():
+            fetched = feed.fetch(step, count)
+            fetched = jax.device_put(fetched) if mesh.size == 1 else fetched
+        device_count = sharding.place(np.int32(count), -1, mesh)
         with jax.transfer_guard_host_to_device("disallow"):
-            state, metrics = call(state, fetched, device_count)
+            state, metrics = call(state, fetched, constants, device_count)
         step += count
         log.submit(step, count, metrics)
 
@@ -249,7 +268,8 @@ class _Plan:
 
 
 def make_call(train_step: TrainStep, size: int) -> Callable:
-    """(state, fetched, count) -> (state, metrics of shape (size,)), `count` <= `size` updates.
+    """(state, fetched, constants, count) -> (state, metrics of shape (size,)), `count` <= `size`
+    updates.
 
     The loop's length is an argument: calls cut short by an evaluation or a save run the same
     program, so what is learnt does not depend on where they are cut. Several updates in one call
@@ -259,13 +279,13 @@ def make_call(train_step: TrainStep, size: int) -> Callable:
 
     step = jax.jit(train_step, inline=True)  # traced once for its shapes and the loop
 
-    def call(state, fetched, count):
-        shapes = jax.eval_shape(step, state, fetched)[1]
+    def call(state, fetched, constants, count):
+        shapes = jax.eval_shape(step, state, fetched, constants)[1]
         rows = {name: jnp.zeros((size,), value.dtype) for name, value in shapes.items()}
 
         def update(index, carry):
             state, rows = carry
-            state, metrics = step(state, fetched)
+            state, metrics = step(state, fetched, constants)
             return state, {name: rows[name].at[index].set(metrics[name]) for name in rows}
 
         return jax.lax.fori_loop(0, count, update, (state, rows))

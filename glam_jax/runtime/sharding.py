@@ -57,25 +57,24 @@ def check_batch(name: str, batch: int, accumulate: int = 1, devices: int | None 
 
 def host_rows(mesh: Mesh, batch: int) -> np.ndarray:
     """Numbers of the rows of each batch of B that this host's devices compute, in order."""
-    pieces = _sharding(mesh, True).addressable_devices_indices_map((batch,)).values()
+    pieces = _sharding(mesh, 0).addressable_devices_indices_map((batch,)).values()
     return np.sort(np.concatenate([np.arange(batch)[piece] for piece in pieces]))
 
 
-def place(tree: Any, by_row: Any, mesh: Mesh) -> Any:
+def place(tree: Any, row_axis: Any, mesh: Mesh) -> Any:
     """Host or device arrays to global ones.
 
     Args:
       tree: arrays. What lies by rows holds this host's rows; the rest is the same on all hosts.
-      by_row: prefix tree of bools: which leaves are cut along their first axis over devices;
-        others are copied to each.
+      row_axis: prefix tree of axes, along which leaves are cut over devices; -1: copied to each.
     """
     if mesh.size == 1:
         return jax.device_put(tree)
 
-    def put(split: bool, subtree: Any) -> Any:
-        return jax.tree.map(functools.partial(_put, _sharding(mesh, split), split), subtree)
+    def put(axis: int, subtree: Any) -> Any:
+        return jax.tree.map(functools.partial(_put, _sharding(mesh, axis), axis), subtree)
 
-    return jax.tree.map(put, by_row, tree)
+    return jax.tree.map(put, row_axis, tree)
 
 
 def local(tree: Any) -> Any:
@@ -90,16 +89,16 @@ def everywhere() -> jax.sharding.Sharding:
     a copy on each device of all."""
     if jax.process_count() == 1:
         return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return _sharding(all_devices(), False)
+    return _sharding(all_devices(), -1)
 
 
 def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     """The train step mapped over the mesh, and the feed of what this host's devices need for it.
 
-    `train_step(state, fetched, mean)` must take `mean`, and apply it exactly once to gradients
-    and metrics. Parameters are the same on all devices and the loss sees a device's own rows, so
-    gradients are those of these rows: replication is not tracked through the gradient
-    (check_vma), for that would already have summed them over devices, and a mean on top of it
+    `train_step(state, fetched, constants, mean)` must take `mean`, and apply it exactly once to
+    gradients and metrics. Parameters are the same on all devices and the loss sees a device's own
+    rows, so gradients are those of these rows: replication is not tracked through the gradient
+    (check_vma), because that would already have summed them over devices, and a mean on top of it
     would be too large by the number of devices.
 
     Raises:
@@ -108,12 +107,11 @@ def over_devices(train_step: Any, feed: Any, mesh: Mesh) -> tuple[Any, Any]:
     if mesh.size == 1:
         return train_step, feed
     check_batch("batch", feed.batch, 1, mesh.size)
-    split_or_whole = {True: PartitionSpec(AXIS), False: PartitionSpec()}
-    fetched = jax.tree.map(split_or_whole.get, feed.by_row)
+    fetched = jax.tree.map(_spec, feed.row_axis)
     mapped = jax.shard_map(
         functools.partial(train_step, mean=functools.partial(jax.lax.pmean, axis_name=AXIS)),
         mesh=mesh,
-        in_specs=(PartitionSpec(), fetched),
+        in_specs=(PartitionSpec(), fetched, PartitionSpec()),
         out_specs=PartitionSpec(),
         check_vma=False,
     )
@@ -189,24 +187,29 @@ class _PlacedFeed:
         self._mesh, self._kept = mesh, None
         self.resident, self.assemble = feed.resident, self._feed.assemble
 
-    def fetch(self, step: int) -> Any:
+    def fetch(self, step: int, count: int) -> Any:
         if self._kept is not None:
             return self._kept
-        placed = place(self._feed.fetch(step), self._feed.by_row, self._mesh)
+        placed = place(self._feed.fetch(step, count), self._feed.row_axis, self._mesh)
         self._kept = placed if self.resident else None
         return placed
 
 
-def _sharding(mesh: Mesh, split: bool) -> NamedSharding:
-    return NamedSharding(mesh, PartitionSpec(AXIS) if split else PartitionSpec())
+def _spec(row_axis: int) -> PartitionSpec:
+    return PartitionSpec() if row_axis < 0 else PartitionSpec(*[None] * row_axis, AXIS)
 
 
-def _put(sharding: NamedSharding, split: bool, array: Any) -> jax.Array:
+def _sharding(mesh: Mesh, row_axis: int) -> NamedSharding:
+    return NamedSharding(mesh, _spec(row_axis))
+
+
+def _put(sharding: NamedSharding, row_axis: int, array: Any) -> jax.Array:
     if isinstance(array, jax.Array) and array.sharding == sharding:
         return array
     if jax.process_count() == 1:
         return jax.device_put(array, sharding)
     array = np.asarray(array)
-    rows = array.shape[0] * jax.process_count() if split else None
-    shape = (rows, *array.shape[1:]) if split else array.shape
-    return jax.make_array_from_process_local_data(sharding, array, shape)
+    shape = list(array.shape)
+    if row_axis >= 0:
+        shape[row_axis] *= jax.process_count()
+    return jax.make_array_from_process_local_data(sharding, array, tuple(shape))

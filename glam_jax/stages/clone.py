@@ -63,21 +63,20 @@ def _view_encoder(policy: ConfigDict) -> nn.Module:
 def make_loss(
     model: mip.MipPolicy,
     weights: dict,
-    stats: normalize.Statistics,
     target_rows: np.ndarray,
     compute: str = "float32",
 ):
-    """(params, batch, key) -> (scalar, terms): the loss of stage 2, docs/equations.md.
+    """(params, batch, key, stats) -> (scalar, terms): the loss of stage 2, docs/equations.md.
 
     Args:
-      model, stats: see `clone`. weights: term -> weight.
+      weights: term -> weight.
       target_rows: (B,) bool, as of `feeds.target_rows`. The loss also takes a piece of a
         batch: the mean over pieces of one size is the loss of the whole.
       compute: see `precision.apply`.
     """
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
-    def loss(params, batch, key):
+    def loss(params, batch, key, stats):
         terms, _ = apply(params, units.chunks(batch, stats), key, method="loss")
         return losses.reduce_terms(terms, model.term_rows, weights, batch["is_target"], share)
 
@@ -151,14 +150,14 @@ def clone(
     """
     run, chunk = config.clone, config.policy.chunk
     model = build(config, store.layout, labels.shape[1])
-    resident = feeds.chunk_bytes(store) <= config.data.resident_bytes
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    resident = feeds.chunks_fit(store)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     feed = feeds.ChunkFeed(store, draw, labels, chunk)
     act = make_act(model)
     target_rows = feeds.target_rows(run.batch, run.target_share)
     stage = training.Stage(
         "stage 2, policy",
-        loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
+        loss=make_loss(model, run.weights.to_dict(), target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         pretrained=lambda params: weights.with_weights(params, config),

@@ -19,21 +19,20 @@ from glam_jax.stages.world_model import WorldModel, build
 def make_loss(
     model: LatentActionModel,
     weights: dict,
-    stats: normalize.Statistics,
     target_rows: np.ndarray,
     compute: str = "float32",
 ):
-    """(params, batch, key) -> (scalar, terms and metrics): the weighted sum of the terms.
+    """(params, batch, key, stats) -> (scalar, terms and metrics): the weighted sum of the terms.
 
     Args:
-      model, stats: see `pretrain`. weights: term -> weight.
+      weights: term -> weight.
       target_rows: (B,) bool, as of `feeds.target_rows`. The loss also takes a piece of a
         batch: the mean over pieces of one size is the loss of the whole.
       compute: see `precision.apply`.
     """
     apply, share = precision.apply(model, compute), float(np.mean(target_rows))
 
-    def loss(params, batch, key):
+    def loss(params, batch, key, stats):
         terms, metrics = apply(params, units.windows(batch, stats), key, method="loss")
         is_target = batch["is_target"]
         total, means = losses.reduce_terms(terms, model.term_rows, weights, is_target, share)
@@ -76,8 +75,8 @@ def pretrain(
     run = config.pretrain
     model = build(config, store.layout)
     modality = config.world_model.modality
-    resident = feeds.window_bytes(store, modality) <= config.data.resident_bytes
-    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident)
+    resident = feeds.windows_fit(store, modality)
+    draw = feeds.Draw(run.batch, run.target_share, config.seed, resident, run.steps_per_call)
     feed = feeds.WindowFeed(store, draw, run.window, modality)
     target_rows = feeds.target_rows(run.batch, run.target_share)
 
@@ -88,7 +87,7 @@ def pretrain(
 
     stage = training.Stage(
         "stage 1, world model",
-        loss=make_loss(model, run.weights.to_dict(), stats, target_rows, run.compute),
+        loss=make_loss(model, run.weights.to_dict(), target_rows, run.compute),
         feed=feed,
         init=lambda: init_params(model, store.layout, config.seed),
         evaluate=evaluate,

@@ -15,7 +15,6 @@ from glam_jax.runtime.metrics import MetricWriter
 
 
 def make_step(
-    config: ConfigDict,
     run: ConfigDict,
     *,
     loss: loop.Loss,
@@ -35,7 +34,7 @@ def make_step(
         clip=run.clip,
     )
     step = loop.make_train_step(
-        loss, feed.assemble, optimizer, run.ema_decay, config.seed, amend, run.accumulate
+        loss, feed.assemble, optimizer, run.ema_decay, amend, run.accumulate
     )
     return step, optimizer
 
@@ -77,13 +76,14 @@ def train(
     Args:
       config: the resolved config of the run, saved with each checkpoint.
       run: the stage's section of it.
-      stats: normalisation statistics, saved with each checkpoint, as is `metadata`.
+      stats: normalisation statistics, which the loss takes; saved with each checkpoint, as is
+        `metadata`.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
       See `loop.fit`.
     """
     feed = stage.feed
-    step, optimizer = make_step(config, run, loss=stage.loss, feed=feed, amend=stage.amend)
+    step, optimizer = make_step(run, loss=stage.loss, feed=feed, amend=stage.amend)
 
     def start(prepare=lambda params: params):
         return optim.init_state(prepare(stage.init()), optimizer)
@@ -99,6 +99,7 @@ def train(
                 state,
                 step,
                 feed,
+                loop.constants_of(config.seed, stats),
                 steps=run.steps,
                 name=stage.name,
                 hooks=[(run.evaluate_every, stage.evaluate)],
@@ -106,6 +107,6 @@ def train(
                 save_every=run.save_every,
                 writer=metrics,
                 log_every=run.log_every,
-                steps_per_call=run.steps_per_call if feed.resident else 1,
+                steps_per_call=run.steps_per_call,
             )
     return state.ema

@@ -155,7 +155,7 @@ def test_convolutions_of_a_train_step_are_those_that_a_cpu_runs_fast(stage):
     """XLA puts convolutions into its CPU libraries' layout, but not those inside a loop, which then
     take some 20 times as long, as do those of inputs that lie apart."""
     made = training.trainer(stage, small_config(stage), made_up=True)
-    program = jax.jit(made.step).lower(made.state, made.fetched).as_text()
+    program = jax.jit(made.step).lower(made.state, made.fetched, made.constants).as_text()
     found = [line for line in program.splitlines() if "stablehlo.convolution(" in line]
     assert found
     for line in found:

@@ -86,11 +86,11 @@ class Both:
         config.policy.update(POLICY)
         run = config[stage]
         run.warmup_steps, run.clip = 0, 1.0  # so that the gradient is clipped
-        feed, (loss, init) = training.feed_of(stage, config), training.parts(stage, config)
+        feed, (loss, init, stats) = training.feed_of(stage, config), training.parts(stage, config)
         params = samples.params(init, 0.2)
         batch, key = jax.jit(feed.assemble)(feed.fetch(0), 0), jax.random.key(3)
         value_and_grad = jax.jit(jax.value_and_grad(loss, has_aux=True))
-        (self.loss, self.means), self.gradients = value_and_grad(params, batch, key)
+        (self.loss, self.means), self.gradients = value_and_grad(params, batch, key, stats)
         self.theirs = torch_training.make(stage, config, params)
         numbers = {name: tensor(value) for name, value in DRAWS[stage](config, key).items()}
         self.their_loss, self.their_means = self.theirs.losses(
@@ -100,7 +100,7 @@ class Both:
         self.their_gradients = {
             name: parameter.grad.clone() for name, parameter in self.theirs.model.named_parameters()
         }
-        _, optimizer = stages.make_step(config, run, loss=loss, feed=feed)
+        _, optimizer = stages.make_step(run, loss=loss, feed=feed)
         self.state = optim.init_state(params, optimizer)
         self.update = jax.jit(
             lambda state: optim.apply_gradients(state, self.gradients, optimizer, run.ema_decay)

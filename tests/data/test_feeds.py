@@ -18,6 +18,7 @@ from glam_jax.errors import DataError
 
 LAYOUT = schema.Layout(arms=1, image_size=4, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=4, has_actions=False)
+VIEWS = LAYOUT.views
 LENGTHS = {"target": (6, 9, 5), "auxiliary": (7, 5)}
 
 
@@ -50,11 +51,11 @@ def labels(store):
 
 
 def windows(store, resident=True, share=0.5, seed=0, modality="rgb", batch=8, time=3):
-    return feeds.WindowFeed(store, feeds.Draw(batch, share, seed, resident), time, modality)
+    return feeds.WindowFeed(store, feeds.Draw(batch, share, seed, resident, 3), time, modality)
 
 
 def chunks(store, labels, resident=True, share=0.5, batch=8, chunk=4):
-    return feeds.ChunkFeed(store, feeds.Draw(batch, share, 0, resident), labels, chunk)
+    return feeds.ChunkFeed(store, feeds.Draw(batch, share, 0, resident, 3), labels, chunk)
 
 
 # Of one type as well as of one value.
@@ -88,7 +89,29 @@ def test_store_keeps_every_frame_once_and_aligned(store):
     assert store.arrays["rgb"].ctypes.data % 64 == 0
     assert len(store.transition_frames()) == 32 - 5
     assert not store.arrays["action"][20:].any()
-    assert store.nbytes(["mask"]) == 32 * 4 * 4 * 2
+    assert store.nbytes(["mask"]) == 32 * 4 * 2, "a byte for each row of four pixels"
+    frames = np.array([[3, 20], [31, 0]])
+    stored = [one.steps for episodes in episodes() for one in episodes]
+    for modality, name in (("rgb", "image"), ("mask", "mask")):
+        each = [np.concatenate([steps[f"{name}_{view}"] for steps in stored]) for view in VIEWS]
+        np.testing.assert_array_equal(
+            store.pictures(modality, frames), np.stack(each, axis=1)[frames], strict=True
+        )
+
+
+@pytest.mark.parametrize("side", [4, 8, 13])
+def test_masks_are_bits_and_come_back_as_they_were(side):
+    layout = dataclasses.replace(LAYOUT, image_size=side)
+    episode = schema.fake_episode(layout, 6)
+    assert 0 < episode.steps["mask_front"].mean() < 1
+    feed = feeds.WindowFeed(feeds.Store([episode]), feeds.Draw(4, 1.0, 0, True), 2, "mask")
+    batch = batch_of(feed, 0)
+    first = [
+        int(np.flatnonzero((episode.steps["ee_pose"] == pose).all(axis=1))[0])
+        for pose in batch["ee_pose"][:, 0]
+    ]
+    expected = np.stack([episode.steps[f"mask_{view}"] for view in VIEWS], axis=1)
+    np.testing.assert_array_equal(batch["image"][:, 0], expected[first], strict=True)
 
 
 @pytest.mark.parametrize("modality", ["rgb", "mask"])
@@ -132,6 +155,21 @@ def test_resident_and_streaming_chunks_agree(store, labels):
     resident, streaming = (chunks(store, labels, mode) for mode in (True, False))
     for step in range(4):
         assert_same(batch_of(resident, step), batch_of(streaming, step))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_streaming_feed_gathers_several_batches_at_once(store, labels, count):
+    pairs = [
+        [make(mode) for mode in (True, False)]
+        for make in (functools.partial(windows, store), functools.partial(chunks, store, labels))
+    ]
+    for resident, streaming in pairs:
+        fetched = streaming.fetch(5, count)
+        for step in range(5, 5 + count):
+            found = jax.tree.map(np.asarray, jax.jit(streaming.assemble)(fetched, step))
+            assert_same(found, batch_of(resident, step))
+        with pytest.raises(ValueError, match="found 4 steps, expected at most 3"):
+            streaming.fetch(5, 4)
 
 
 def test_batches_follow_from_seed_and_step(store):
@@ -290,7 +328,7 @@ def test_a_third_source_is_used_without_the_actions_it_was_recorded_with():
 def test_images_kept_in_a_file_give_the_same_batches(store, labels, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    filed = feeds.Store(*episodes(), memory_bytes=3 * store.arrays["mask"].nbytes - 1)
+    filed = feeds.Store(*episodes(), memory_bytes=sum(a.nbytes for a in store.arrays.values()) - 1)
     assert isinstance(filed.arrays["rgb"], spill.FileRows) and filed.arrays["rgb"].nbytes == (
         store.arrays["rgb"].nbytes
     )
@@ -302,6 +340,10 @@ def test_images_kept_in_a_file_give_the_same_batches(store, labels, tmp_path, mo
     pairs = zip(*(feeds.transition_batches(s, 8, "rgb") for s in (store, filed)), strict=True)
     for one, other in pairs:
         assert_same(one, other)
+    bare = feeds.Store(*episodes(), memory_bytes=0)
+    assert isinstance(bare.arrays["mask"], spill.FileRows)
+    pair = (windows(one, False, modality="mask") for one in (store, bare))
+    assert_same(*(batch_of(feed, 0) for feed in pair))
     with pytest.raises(IndexError, match="rows 0 to 32 of an array of 32"):
         filed.arrays["rgb"].take(np.array([0, len(filed.arrays["rgb"])]))
     assert not list(tmp_path.iterdir()), "the file has no name that a killed run would leave"

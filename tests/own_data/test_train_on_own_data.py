@@ -109,9 +109,9 @@ def test_the_joined_source_is_target_data_and_weighted(run):
 def test_masks_by_colour_are_what_the_world_model_sees(run):
     config, _, _ = run
     store = gather.gather(config).store
-    masks = store.arrays["mask"][:, 0, ..., 0]  # of the front view
+    front = store.pictures("mask", np.arange(store.lengths.sum()))[:, 0]
     expected = images.square_masks(foreign_data.masks(), 16, "crop")[..., 0]
-    np.testing.assert_array_equal(masks, np.tile(expected, (len(store.lengths), 1, 1)))
+    np.testing.assert_array_equal(front[..., 0], np.tile(expected, (len(store.lengths), 1, 1)))
 
 
 def test_what_needs_a_simulation_says_so(run):

@@ -23,7 +23,7 @@ def run(state=None, feed=None, steps=STEPS, loss=tiny.loss, **options):
     feed = feed or tiny.ResidentFeed()
     state = tiny.make_state() if state is None else state
     step = tiny.make_step(feed, loss)
-    return loop.fit(state, step, feed, steps=steps, name="tiny", **options)
+    return loop.fit(state, step, feed, tiny.CONSTANTS, steps=steps, name="tiny", **options)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_it_learns(expected):
 def test_step_is_the_gradient_of_its_own_batch_and_key():
     """One update by hand: the batch of step t, the noise of fold_in(key(seed), t)."""
     feed, state = tiny.ResidentFeed(), tiny.make_state().replace(step=jnp.int32(4))
-    found, metrics = jax.jit(tiny.make_step(feed))(state, feed.fetch(4))
+    found, metrics = jax.jit(tiny.make_step(feed))(state, feed.fetch(4), tiny.CONSTANTS)
     key = jax.random.fold_in(jax.random.key(tiny.SEED), 4)
     batch = feed.rows[tiny.draw(4)]
     gradients = jax.jit(jax.grad(lambda params: tiny.loss(params, batch, key)[0]))(state.params)
@@ -79,7 +79,7 @@ def test_step_is_the_gradient_of_its_own_batch_and_key():
 
 
 def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_own():
-    def loss(params, batch, key):
+    def loss(params, batch, key, statistics):
         value, terms = tiny.loss(params, batch, key)
         return value, {**terms, "draw": jax.random.normal(key, (2,))}
 
@@ -89,10 +89,10 @@ def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_o
         return state.replace(ema=state.params), rest | told
 
     feed, state = tiny.ResidentFeed(), tiny.make_state()
-    plain = jax.jit(tiny.make_step(feed))(state, feed.fetch(0))[0]
+    plain = jax.jit(tiny.make_step(feed))(state, feed.fetch(0), tiny.CONSTANTS)[0]
     step = jax.jit(tiny.make_step(feed, loss, amend))
     (found, metrics), (_, later) = (
-        step(state.replace(step=jnp.int32(at)), feed.fetch(at)) for at in (0, 1)
+        step(state.replace(step=jnp.int32(at)), feed.fetch(at), tiny.CONSTANTS) for at in (0, 1)
     )
     chex.assert_trees_all_equal(found.params, plain.params)
     chex.assert_trees_all_equal(found.ema, plain.params)  # as it is after the update
@@ -103,6 +103,11 @@ def test_what_no_gradient_does_is_done_after_the_update_and_under_a_key_of_its_o
 def test_streamed_batches_train_as_resident_ones(expected):
     found = run(feed=tiny.StreamingFeed())
     chex.assert_trees_all_close(found.params, expected.params, rtol=1e-4, atol=1e-6)
+    record = Recorder()
+    several = run(
+        feed=tiny.StreamingFeed(ahead=4), steps_per_call=4, checkpoints=record, save_every=7
+    )
+    chex.assert_trees_all_equal(several, found)
 
 
 def test_a_run_in_two_parts_equals_a_whole_one(tmp_path, expected):
@@ -140,9 +145,9 @@ def test_a_step_is_logged_once_the_next_is_under_way():
     record = Recorder()
 
     class Feed(tiny.ResidentFeed):
-        def fetch(self, step):
+        def fetch(self, step, count):
             record.events.append(("fetch", step))
-            return super().fetch(step)
+            return super().fetch(step, count)
 
     run(feed=Feed(), steps=3, writer=record, log_every=1)
     fetched_and_logged = "fetch 0, fetch 1, log 1, fetch 2, log 2, log 3"
@@ -235,15 +240,15 @@ def test_the_log_knows_how_long_an_update_takes(monkeypatch):
     assert [*found, log.seconds_per_update] == [None, None, 10.0, 4.0]
 
 
-def test_several_steps_per_call_need_a_resident_feed():
-    with pytest.raises(ValueError, match="steps_per_call: found 4"):
-        run(feed=tiny.StreamingFeed(), steps_per_call=4)
+def test_a_call_has_no_more_steps_than_a_streaming_feed_fetches():
+    with pytest.raises(ValueError, match="steps_per_call: found 4, expected at most 3"):
+        run(feed=tiny.StreamingFeed(ahead=3), steps_per_call=4)
 
 
 def spoiled(at):
     """The loss with a term that turns into NaN at one step, and with it everything."""
 
-    def loss(params, batch, key):
+    def loss(params, batch, key, statistics):
         value, terms = tiny.loss(params, batch, key)
         seen = jax.random.key_data(key)
         key_of_step = jax.random.fold_in(jax.random.key(tiny.SEED), at)

@@ -108,12 +108,13 @@ def stage(request):
 
 def test_a_step_in_pieces_has_the_gradient_of_the_whole(stage):
     """In 4 pieces, of which not each has a drawn image, and none the batch's share of targets."""
-    loss, feed, params = stage
+    loss, feed, params, stats = stage
     descent = optax.sgd(1.0)  # the update is the gradient itself
 
     def step(pieces):
-        step = loop.make_train_step(loss, feed.assemble, descent, 0.9, 0, accumulate=pieces)
-        return jax.jit(step)(optim.init_state(params, descent), feed.fetch(0))
+        step = loop.make_train_step(loss, feed.assemble, descent, 0.9, accumulate=pieces)
+        constants = loop.constants_of(0, stats)
+        return jax.jit(step)(optim.init_state(params, descent), feed.fetch(0), constants)
 
     (whole, expected), (pieces, found) = step(1), step(4)
     for name, value in expected.items():

@@ -23,10 +23,11 @@ def store(request):
     return Store([schema.fake_episode(target, 12)], [umi])
 
 
-def gradient_of(loss, feed, params):
+def gradient_of(loss, feed, params, stats):
     """Shapes of a loss and its gradient on a batch of a feed."""
     batch = jax.eval_shape(feed.assemble, feed.fetch(0), 0)
-    return jax.eval_shape(jax.value_and_grad(loss, has_aux=True), params, batch, jax.random.key(0))
+    value_and_grad = jax.value_and_grad(loss, has_aux=True)
+    return jax.eval_shape(value_and_grad, params, batch, jax.random.key(0), stats)
 
 
 @pytest.mark.parametrize("method", ["glam", "glam_o"])
@@ -34,9 +35,9 @@ def test_the_world_model_sees_all_views(store, method):
     made = config.make("lifting", f"method={method},scale=quick")
     stats, model = normalize.statistics(store), world_model.build(made, store.layout)
     params = jax.eval_shape(lambda: pretrain.init_params(model, store.layout, 0))
-    loss = pretrain.make_loss(model, made.pretrain.weights.to_dict(), stats, ROWS)
+    loss = pretrain.make_loss(model, made.pretrain.weights.to_dict(), ROWS)
     (total, _), gradient = gradient_of(
-        loss, feeds.WindowFeed(store, DRAW, 3, model.modality), params
+        loss, feeds.WindowFeed(store, DRAW, 3, model.modality), params, stats
     )
     chex.assert_shape(total, ())
     chex.assert_trees_all_equal_shapes(gradient, params)
@@ -53,9 +54,9 @@ def test_the_policy_sees_each_view_by_an_encoder_of_its_own(store):
     params = jax.eval_shape(lambda: clone.init_params(model, store.layout, 0))
     encoders = {name for name in params["params"]["vision"] if name.startswith("view_")}
     assert encoders == {f"view_{i}" for i in range(views)}
-    loss = clone.make_loss(model, made.clone.weights.to_dict(), stats, ROWS)
+    loss = clone.make_loss(model, made.clone.weights.to_dict(), ROWS)
     feed = feeds.ChunkFeed(store, DRAW, labels, made.policy.chunk)
-    _, gradient = gradient_of(loss, feed, params)
+    _, gradient = gradient_of(loss, feed, params, stats)
     chex.assert_trees_all_equal_shapes(gradient, params)
     seen = next(feeds.chunk_batches(store, 4, made.policy.chunk))
     act = clone.make_act(model)
