@@ -77,8 +77,10 @@ def test_labels_are_the_posterior_means_in_the_stores_order(world_model, store, 
         (slice(100), slice(99)),
         (slice(-100, None), slice(-99, None)),
     ):
-        keys = {"image": "mask", "ee_pose": "ee_pose", "proprio": "proprio", "action": "action"}
-        batch = {key: store.arrays[name][frames][None] for key, name in keys.items()}
+        keys = ("ee_pose", "proprio", "action")
+        batch = {key: store.arrays[key][frames][None] for key in keys}
+        seen = np.arange(len(store.arrays["last"]))[frames]
+        batch["image"] = store.pictures("mask", seen)[None]
         q = posterior(batch | {"is_target": np.ones(1, np.float32)})
         np.testing.assert_allclose(latents[rows], q.mean[0], rtol=1e-4, atol=1e-5)
         assert np.abs(np.diff(latents[rows], axis=0)).max() > 1e-2
