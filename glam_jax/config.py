@@ -17,7 +17,7 @@ from glam_jax.errors import ConfigError
 # the policy alone, on robot actions.
 METHODS = ("glam_o", "glam", "clam_o", "clam", "lapa_o", "lapa", "mip")
 # Methods that learn from the target's episodes alone, in both stages.
-TARGET_ONLY = ("clam_o", "clam", "mip")
+TARGET_METHODS = ("clam_o", "clam", "mip")
 SCALES = ("quick", "standard", "paper")
 DEFAULTS = {"method": "glam_o", "scale": "standard"}
 
@@ -84,8 +84,7 @@ def make(task: str, argument: str = "") -> ConfigDict:
     if task not in TASKS:
         raise ConfigError(f"unknown task {task!r}; known: {', '.join(TASKS)}")
     known = TASKS[task]
-    data = _data(known.target, known.arms)
-    return assemble(task, parse_argument(argument), data, known.arms).lock()
+    return assemble(task, parse_argument(argument), _data(known.target), known.arms).lock()
 
 
 def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> ConfigDict:
@@ -119,19 +118,20 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
 
 def leave_out_unused(config: ConfigDict) -> None:
     """Leaves out the auxiliary sources where the method learns from the target alone."""
-    if config.method in TARGET_ONLY:
+    if config.method in TARGET_METHODS:
         for source in config.data.auxiliary:
             config.data.auxiliary[source] = 0
         config.pretrain.target_share = config.clone.target_share = 1.0
 
 
-def _data(target: str, arms: int) -> ConfigDict:
+def _data(target: str) -> ConfigDict:
     data = ConfigDict()
     data.root = "runs/data"  # Folder where datasets are recorded, or read if they exist.
     data.target = target  # Source with robot actions: kinova or kinova_real, both simulated.
     data.target_episodes = 100  # Training episodes of the target, with their actions.
-    # Names of the cameras whose pictures are used, of those that the data have; () for all.
-    data.views = schema.simulated_views(arms)
+    # Names of the cameras whose pictures are used; () uses all that the data have. In simulation
+    # these are front, overhead and wrist, or with two arms wrist_left and wrist_right.
+    data.views = ()
     # Source -> episodes. A row that is not from the target is a window of any of these episodes,
     # each equally likely.
     data.auxiliary = ConfigDict()

@@ -23,17 +23,6 @@ SCHEMA_VERSION = "1.0.0"
 # The cameras that stand still in simulation. Other data have others, see `Layout.views`.
 VIEWS = ("front", "overhead")
 
-
-def wrist_views(arms: int) -> tuple[str, ...]:
-    """Names of the cameras on the hands of 1 or 2 simulated arms, in the order of the arms."""
-    return {1: ("wrist",), 2: ("wrist_left", "wrist_right")}[arms]
-
-
-def simulated_views(arms: int) -> tuple[str, ...]:
-    """Names of all cameras of a simulated task."""
-    return (*VIEWS, *wrist_views(arms))
-
-
 # Per arm: position (3), first two columns of the rotation matrix (6), opening (1).
 EE_DIM = 10
 # Per arm: seven joint angles (rad) and the gripper opening.

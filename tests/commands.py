@@ -33,7 +33,13 @@ def run(name: str, *words: str) -> None:
 
 
 def _take(others: set[str]) -> dict[str, flags.Flag]:
-    taken = {name: flags.FLAGS[name] for name in set(flags.FLAGS) - others}
+    """Takes the flags of the package out again; those of libraries stay."""
+    own = ("glam_jax", "ml_collections", "absl.flags")  # config files and what is set in them
+    taken = {}
+    for name in set(flags.FLAGS) - others:
+        module = flags.FLAGS.find_module_defining_flag(name)  # None: `run` put it back
+        if module is None or module.startswith(own):
+            taken[name] = flags.FLAGS[name]
     for name in taken:
         delattr(flags.FLAGS, name)
     return taken

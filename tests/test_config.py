@@ -189,7 +189,7 @@ def test_mip_learns_from_target_actions_alone():
 
 def test_all_views_are_used_or_those_that_are_named():
     for task, hands in (("lifting", ("wrist",)), ("stack_three", ("wrist_left", "wrist_right"))):
-        assert config.make(task).data.views == ("front", "overhead", *hands)
+        assert gather.target(config.make(task)).layout.views == ("front", "overhead", *hands)
     fixed = from_command_line("", "--config.data.views=('front','overhead')")
     assert gather.target(fixed).layout.views == fixed.data.views == ("front", "overhead")
     unknown = from_command_line("", "--config.data.views=('front','side')")

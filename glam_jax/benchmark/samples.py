@@ -49,7 +49,7 @@ def _episodes(image_size: int, frames: int) -> list[list[schema.Episode]]:
     """Episodes of the target, and of the auxiliary source."""
     made = []
     for source, first in (("kinova", 0), ("umi", EPISODES)):
-        views, seeds = schema.simulated_views(1), range(first, 2 * EPISODES)
+        views, seeds = (*schema.VIEWS, "wrist"), range(first, 2 * EPISODES)
         layout = schema.Layout(1, image_size, source == "kinova", views=views)
         episodes = (schema.fake_episode(layout, frames, i, "lifting", source) for i in seeds)
         made.append(list(itertools.islice(episodes, EPISODES)))

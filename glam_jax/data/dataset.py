@@ -263,10 +263,14 @@ def stream(
         raise DataError(
             f"{directory}: split {split!r} has {found} episodes, expected at least {wanted}"
         )
-    for episode in each(directory, split, recording, range(wanted)):
-        if isinstance(episode, DataError):
-            raise episode
-        yield episode
+    yield from _sound(each(directory, split, recording, range(wanted)))
+
+
+def _sound(found: Iterator[Episode | DataError]) -> Iterator[Episode]:
+    for one in found:
+        if isinstance(one, DataError):
+            raise one
+        yield one
 
 
 def each(
@@ -309,12 +313,8 @@ def count(directory: epath.PathLike, recording: Recording) -> dict[str, int]:
 
 def last(directory: epath.PathLike, split: str, recording: Recording) -> Episode | None:
     """The last episode of a split, None if there is none; raises as `read`."""
-    if not (number := count(directory, recording)[split]):
-        return None
-    (episode,) = each(directory, split, recording, [number - 1])
-    if isinstance(episode, DataError):
-        raise episode
-    return episode
+    number = count(directory, recording)[split]
+    return next(_sound(each(directory, split, recording, [number - 1]))) if number else None
 
 
 def _open(directory: epath.Path, recording: Recording):

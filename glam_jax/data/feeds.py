@@ -7,8 +7,7 @@ A feed draws a batch from a `Store` in two halves, between which the data may cr
 
 A resident feed keeps the arrays on the device: `fetch` returns them, and `assemble` draws and
 gathers. A streaming feed gathers the batches of some steps on the host, and `assemble` picks one.
-Both draw
-the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
+Both draw the same rows: which ones is a pure function of (seed, step), so a resumed run sees the
 batches that an uninterrupted one would, and there is no position to save.
 
 `feed.only(rows)` reads those rows of the same batches and no others, and `feed.row_axis` says along

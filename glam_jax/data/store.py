@@ -5,12 +5,12 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-import chex
 import jax
 import numpy as np
 
 from glam_jax.data import spill
 from glam_jax.data.recording import check_together
+from glam_jax.errors import DataError
 from glam_jax.schema import EE_DIM, MODALITIES, TARGET_ONLY, Episode, Layout
 
 _STORED_AS = {"rgb": "image", "mask": "mask"}
@@ -49,7 +49,8 @@ class Store:
             largest first, are kept in a file, `spill.FileRows`; None: all are in memory.
 
         Raises:
-          DataError: for episodes that do not go together, see `recording.check_together`.
+          DataError: for episodes that do not go together, see `recording.check_together`, or whose
+            arrays have other shapes than those of the first.
           ValueError: without target episodes.
           OSError: no room for the file.
         """
@@ -84,8 +85,13 @@ class Store:
         expected = self.layout.step_arrays()
 
         def steps(name: str) -> np.ndarray:
-            chex.assert_shape(episode.steps[name], (len(episode), *expected[name][0]))
-            return episode.steps[name]
+            array, shape = episode.steps[name], (len(episode), *expected[name][0])
+            if array.shape != shape:
+                raise DataError(
+                    f"{episode.source} episode of seed {episode.seed}, key {name!r}: "
+                    f"found shape {array.shape}, expected {shape} as in source {first.source}"
+                )
+            return array
 
         for name, column in growing.items():
             if name in _STORED_AS:

@@ -160,8 +160,6 @@ def collect(
     recording = Recording(task, source, expert.layout)
     folder = files.recover(dataset.dataset_path(root, recording))
     held = dataset.count(folder, recording)
-    for split in (split for split in held if held[split]):
-        _check_version(expert, dataset.last(folder, split, recording).simulator_version, folder)
     goal = {"train": max(episodes, held["train"]), "heldout": max(heldout, held["heldout"])}
     if held != goal:
         _extend(expert, recording, root, held, goal)
@@ -171,7 +169,8 @@ def collect(
         "episodes": goal,
         "recorded": {split: goal[split] - held[split] for split in goal},
         "success_rate": {
-            split: number / (_next_seed(folder, recording, split) - _first(recording, split))
+            split: number
+            / (_next_seed(expert, recording, folder, split) - _first(recording, split))
             for split, number in goal.items()
             if number
         },
@@ -208,10 +207,12 @@ def _first(recording: Recording, split: str) -> int:
     return FIRST_SEED[split][recording.source]
 
 
-def _next_seed(folder: epath.Path, recording: Recording, split: str) -> int:
-    """The seed after the last one that the dataset holds."""
-    last = dataset.last(folder, split, recording)
-    return _first(recording, split) if last is None else last.seed + 1
+def _next_seed(expert: Expert, recording: Recording, folder: epath.Path, split: str) -> int:
+    """The seed after the last one that the dataset holds, of the expert's simulator."""
+    if (last := dataset.last(folder, split, recording)) is None:
+        return _first(recording, split)
+    _check_version(expert, last.simulator_version, folder)
+    return last.seed + 1
 
 
 def _record(
@@ -219,7 +220,7 @@ def _record(
 ) -> list[partial.Part]:
     """Parts with `goal` new successes or more; parts that a killed run left are used."""
     unfinished = folder.parent.with_name(folder.parent.name + ".partial")
-    seed = _next_seed(folder, recording, split)
+    seed = _next_seed(expert, recording, folder, split)
     found, attempts, successes = [], 0, 0
     name = f"collecting {recording.task} {title(recording.source)} {split}"
     with tqdm(total=goal, desc=name, unit="episode") as bar:

@@ -23,11 +23,10 @@ def replay(
 ) -> Rollout:
     """Carries out one action sequence per world, from the start that its seed stands for.
 
-    In cross-source replay the actions are decoded from latents that the
-    inverse dynamics model inferred from episode i, and seed i is that episode's: one seed is
-    one scene and one start pose of the end effector, whichever the robot. All sequences last as
-    long as the env's horizon, or the longest of them, holding their last action to the end, so that
-    one compilation serves all.
+    In cross-source replay the actions are decoded from latents that the inverse dynamics model
+    inferred from episode i, and seed i is that episode's: one seed is one scene and one start pose
+    of the end effector, whichever the robot. All sequences last as long as the env's horizon, or
+    the longest of them, holding their last action to the end, so that one compilation serves all.
 
     Args:
       env: the simulated world, of the robot that the actions are for.

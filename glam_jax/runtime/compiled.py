@@ -29,20 +29,24 @@ _SETTINGS = {
 def define_flag() -> None:
     """Defines `--compilation_cache`, once."""
     if "compilation_cache" not in flags.FLAGS:
-        meaning = "Folder that keeps compiled programs; '' keeps none. Default: the user's cache."
+        meaning = (
+            "Where to keep compiled programs, in glam_jax/compiled; default ~/.cache; '': not."
+        )
         flags.DEFINE_string("compilation_cache", None, meaning)
 
 
 def keep() -> None:
-    """Lets JAX keep compiled programs where `--compilation_cache` says.
+    """Lets JAX keep compiled programs in glam_jax/compiled of the folder `--compilation_cache`.
 
-    Without it, where JAX_COMPILATION_CACHE_DIR says, and else in the user's cache folder. Of
+    Without it, where JAX_COMPILATION_CACHE_DIR says, and else below the user's cache folder. Of
     several hosts the first alone writes. A folder that cannot be written is a warning.
     """
     asked = flags.FLAGS.compilation_cache
     if asked is None and "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    folder = None if asked == "" else files.absolute(asked or _default())
+    # A folder of our own, because `_make` removes files, and other programs of JAX leave others.
+    base = asked or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = None if asked == "" else files.absolute(files.path(base) / "glam_jax" / "compiled")
     try:
         if folder:
             _make(folder)
@@ -53,10 +57,6 @@ def keep() -> None:
     for name, value in _SETTINGS.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
-
-
-def _default() -> epath.Path:
-    return files.path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "glam_jax" / "compiled"
 
 
 def _make(folder: epath.Path) -> None:

@@ -41,7 +41,7 @@ class StepLog:
       name: the stage, on the progress bar and in errors.
       start: the step that the run starts or continues from.
       steps: the step that it ends at.
-      writer: a `writer.MetricWriter`, or None.
+      writer: a `metrics.MetricWriter`, or None.
       log_every: updates between written rows; the last one is always written.
     """
 

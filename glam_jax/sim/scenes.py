@@ -10,7 +10,6 @@ import dataclasses
 import mujoco
 import numpy as np
 
-from glam_jax import schema
 from glam_jax.sim import kinematics
 from glam_jax.sim.robots import NO_CONTACT, Robot
 
@@ -130,6 +129,11 @@ SHARED = {  # 60 cm, for what two arms share
 WRIST = Camera((-0.07, 0.0, 0.06), (0.0, 0.0, kinematics.TCP_OFFSET + 0.10), 90.0, (1.0, 0.0, 0.0))
 
 
+def wrist_views(arms: int) -> tuple[str, ...]:
+    """Names of the cameras on the hands of 1 or 2 arms, in the order of the arms."""
+    return {1: ("wrist",), 2: ("wrist_left", "wrist_right")}[arms]
+
+
 def bases(arms: int) -> np.ndarray:
     """Where the feet of the arms stand, (R, 3) m: at the origin, or side by side."""
     sideways = {1: (0.0,), 2: (0.32, -0.32)}[arms]
@@ -170,7 +174,7 @@ def build(
     for arm, base in enumerate(bases(arms)):
         robot.add(spec, f"arm{arm}_", base)
         if carried:
-            _add_camera(spec.body(f"arm{arm}_hand"), schema.wrist_views(arms)[arm], WRIST)
+            _add_camera(spec.body(f"arm{arm}_hand"), wrist_views(arms)[arm], WRIST)
     for thing in objects:
         _add_thing(spec, thing)
     for geom in spec.geoms:

@@ -298,7 +298,7 @@ def test_bad_arguments(store, labels):
 def test_sources_that_do_not_go_together_are_refused():
     target = [traced(LAYOUT, 6, 0)]
     other = schema.fake_episode(schema.Layout(1, 8, False), 5, source="umi")
-    with pytest.raises(AssertionError, match="shape"):
+    with pytest.raises(DataError, match="umi.*'image_front'.*8, 8, 3.*expected.*4, 4, 3.*kinova"):
         feeds.Store(target, [other])
     other = schema.fake_episode(schema.Layout(2, LAYOUT.image_size, False), 5, source="umi")
     with pytest.raises(DataError, match="umi.*number of arms is 2, expected 1 as in .*kinova"):

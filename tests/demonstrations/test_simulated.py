@@ -164,7 +164,7 @@ def test_an_unknown_source_is_refused(tmp_path):
 
 
 def test_a_run_sees_the_views_that_it_names_and_the_data_have_all(tmp_path):
-    whole = schema.Layout(1, 8, True, views=schema.simulated_views(1))
+    whole = schema.Layout(1, 8, True, views=("front", "overhead", "wrist"))
 
     def demonstrate(seeds):
         return [schema.fake_episode(whole, 4, int(seed)) for seed in seeds]

@@ -170,7 +170,7 @@ def test_the_studies_of_the_project(name):
 def test_the_main_tables_mix_is_for_the_methods_that_use_it(argument, mix):
     for cell in grid.expand(get_config("main_table", argument)):
         data = cell.config().data
-        alone = cell.method in config.TARGET_ONLY
+        alone = cell.method in config.TARGET_METHODS
         assert (data.target_episodes, data.auxiliary.umi) == (mix[0], 0 if alone else mix[1])
 
 

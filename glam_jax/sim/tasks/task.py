@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from glam_jax import schema
-from glam_jax.sim.scenes import NEAR, Camera, ContactLimits, Thing
+from glam_jax.sim.scenes import NEAR, Camera, ContactLimits, Thing, wrist_views
 from glam_jax.sim.tasks.path import Path
 
 PLACEMENTS = 32  # draws of a start until objects lie clear of each other
@@ -82,7 +81,7 @@ class Task:
     @property
     def views(self) -> tuple[str, ...]:
         """Names of all cameras, those on the hands included, sorted."""
-        return tuple(sorted((*self.cameras, *schema.wrist_views(self.arms))))
+        return tuple(sorted((*self.cameras, *wrist_views(self.arms))))
 
 
 def uniform(key: jax.Array, low, high) -> jax.Array:
