@@ -82,7 +82,7 @@ class MipPolicy(nn.Module):
         normal = functools.partial(torch.randn, device=device)
         shades = {f"shade_{n}": normal(rows, self.views, n, n, 3) for n in SHADES if self.shading}
         return shades | {
-            "corner": torch.randint(2 * self.pixels + 1, (rows, 2), device=device),
+            "corner": torch.randint(2 * self.pixels + 1, (rows, self.views, 2), device=device),
             "colours": torch.rand(rows, 4, device=device) * 2.0 - 1.0,
             "noise": normal(rows, *self.shape),
             "pose": normal(rows, self.ee_dim),
@@ -94,12 +94,12 @@ class MipPolicy(nn.Module):
         b, v, h, w, c = image_BxVxHxWx3.shape
         shift = draws["corner"] - self.pixels
         arange = functools.partial(torch.arange, device=shift.device)
-        rows = (arange(h) + shift[:, :1]).clamp_(0, h - 1)
-        columns = (arange(w) + shift[:, 1:]).clamp_(0, w - 1)
-        source = (rows[:, :, None] * w + columns[:, None, :]).flatten(1)
+        rows = (arange(h) + shift[..., :1]).clamp_(0, h - 1)
+        columns = (arange(w) + shift[..., 1:]).clamp_(0, w - 1)
+        source = (rows[..., None] * w + columns[..., None, :]).flatten(2)
         # Whole pixels of the flat list of all: several times faster than indexing three axes.
         offset = arange(b * v).view(b, v, 1) * (h * w)
-        pixels = image_BxVxHxWx3.reshape(-1, c).index_select(0, (source[:, None] + offset).view(-1))
+        pixels = image_BxVxHxWx3.reshape(-1, c).index_select(0, (source + offset).view(-1))
         image = pixels.view(b, v, h, w, c).float()
         if self.shading:
             fields = [

@@ -41,23 +41,23 @@ class Augmentation:
 def random_shift(
     image_BxVxHxWxC: jax.Array, pixels: int, key: jax.Array, row_B: jax.Array
 ) -> jax.Array:
-    """Shifts each row's images by up to `pixels`, edges repeated; the same shift in all views.
+    """Shifts each row's images by up to `pixels`, edges repeated, each view by its own draw.
 
-    The shift is keyed by the row's number (`draws`).
-
-    Keep it below the grasp's tolerance: a pixel is about a centimetre of table at 64 x 64.
+    The shifts are keyed by the row's number (`draws`).
     """
     if pixels == 0:
         return image_BxVxHxWxC
-    b, v, h, w, c = image_BxVxHxWxC.shape
+    views, *shape = image_BxVxHxWxC.shape[1:]
     pad = ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels), (0, 0))
     padded = jnp.pad(image_BxVxHxWxC, pad, mode="edge")
-    corner = draws.per_row(lambda k: jax.random.randint(k, (2,), 0, 2 * pixels + 1), key, row_B)
+
+    def corner(key):
+        return jax.random.randint(key, (views, 2), 0, 2 * pixels + 1)
 
     def crop(image, yx):
-        return jax.lax.dynamic_slice(image, (0, yx[0], yx[1], 0), (v, h, w, c))
+        return jax.lax.dynamic_slice(image, (yx[0], yx[1], 0), shape)
 
-    return jax.vmap(crop)(padded, corner)
+    return jax.vmap(jax.vmap(crop))(padded, draws.per_row(corner, key, row_B))
 
 
 def random_shading(

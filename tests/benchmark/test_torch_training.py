@@ -55,11 +55,11 @@ def chunk_draws(config, key):
     """What `MipPolicy.loss` draws from a key."""
     policy, rows = config.policy, jnp.arange(BATCH)
     key_shift, key_shading, key_colours, key_noise, key_pose = jax.random.split(key, 5)
-    corners = 2 * policy.shift_pixels + 1
-    corner = functools.partial(jax.random.randint, shape=(2,), minval=0, maxval=corners)
     colours = functools.partial(jax.random.uniform, shape=(4,), minval=-1.0, maxval=1.0)
 
     layout = samples.store(config.image_size, training.FRAMES)[0].layout
+    shape, corners = (len(layout.views), 2), 2 * policy.shift_pixels + 1
+    corner = functools.partial(jax.random.randint, shape=shape, minval=0, maxval=corners)
 
     def shades(key):
         keys = zip(jax.random.split(key, len(SHADES)), SHADES, strict=True)
