@@ -37,9 +37,10 @@ def caption(image: np.ndarray, text: str, colour: tuple[int, int, int] = GREY) -
     """The image with a line of white text, as small as it must be, on a coloured bar above it."""
     size = max(10, image.shape[1] // 20)
     bar = Image.new("RGB", (image.shape[1], size + 6), colour)
-    font = ImageFont.load_default(size)
-    if (wide := font.getlength(text)) > image.shape[1] - 8:
-        font = ImageFont.load_default(max(6.0, size * (image.shape[1] - 8) / wide))
+    # One by one: a text's length does not grow evenly with the size of its letters.
+    fonts = [ImageFont.load_default(size) for size in range(size, 5, -1)]
+    fitting = (font for font in fonts if font.getlength(text) <= image.shape[1] - 8)
+    font = next(fitting, fonts[-1])
     ImageDraw.Draw(bar).text((4, 2), text, fill=(255, 255, 255), font=font)
     return np.concatenate([np.asarray(bar, np.uint8), image])
 

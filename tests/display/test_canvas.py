@@ -40,3 +40,10 @@ def test_save_png_keeps_every_pixel_and_leaves_nothing_else(tmp_path):
     path = canvas.save_png(tmp_path / "new" / "grid.png", image)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), image)
     assert [p.name for p in path.parent.iterdir()] == ["grid.png"]
+
+
+def test_a_long_caption_fits():
+    image = np.zeros((10, 778, 3), np.uint8)
+    text = "stack_three, kinova, simulated: front, overhead, wrist_left, wrist_right, with masks"
+    bar = canvas.caption(image, text)[:-10]
+    assert (bar[:, -4:] == canvas.GREY).all() and (bar[:, 600:] != canvas.GREY).any()
