@@ -44,11 +44,11 @@ class Grasp(NamedTuple):
 
 
 LEAST = Grasp(
-    above=0.08, beside=[-0.012, -0.012], bow=-0.05, reach_speed=0.14, down_speed=0.08,
+    above=0.08, beside=[-0.02, -0.02], bow=-0.05, reach_speed=0.14, down_speed=0.08,
     depth=-0.003, along=-0.004, dwell=4.0,
 )  # fmt: skip
 MOST = Grasp(
-    above=0.14, beside=[0.012, 0.012], bow=0.05, reach_speed=0.22, down_speed=0.12,
+    above=0.14, beside=[0.02, 0.02], bow=0.05, reach_speed=0.22, down_speed=0.12,
     depth=0.006, along=0.004, dwell=6.99,
 )  # fmt: skip
 

@@ -41,7 +41,8 @@ class Manner(NamedTuple):
       rise: height to which the cube is lifted. drift: (2,) sideways meanwhile.
       carry_bow: detour on the way across.
       lift_speed, carry_speed, lower_speed, leave_speed: of the moves.
-      over: height above its place before lowering.
+      over: height above its place before lowering. beside: (2,) sideways offset there, so that
+        demonstrations show how to correct one on the way down.
       miss: (2,) error of the place. drop: height of the cube when the gripper opens.
       release: control steps for opening.
       leave: (3,) from there to where the hand ends.
@@ -54,6 +55,7 @@ class Manner(NamedTuple):
     carry_bow: jax.Array
     carry_speed: jax.Array
     over: jax.Array
+    beside: jax.Array
     lower_speed: jax.Array
     miss: jax.Array
     drop: jax.Array
@@ -64,13 +66,15 @@ class Manner(NamedTuple):
 
 _LEAST = Manner(
     grasp=cube.LEAST, rise=0.10, drift=[-0.03, -0.03], lift_speed=0.12,
-    carry_bow=-0.03, carry_speed=0.12, over=0.05, lower_speed=0.05,
+    carry_bow=-0.03, carry_speed=0.12, over=0.05, beside=[-0.025, -0.025],
+    lower_speed=0.05,
     miss=[-0.003, -0.003], drop=0.001, release=4.0,
     leave=[-0.05, -0.05, 0.13], leave_speed=0.13,
 )  # fmt: skip
 _MOST = Manner(
     grasp=cube.MOST, rise=0.16, drift=[0.03, 0.03], lift_speed=0.18,
-    carry_bow=0.03, carry_speed=0.18, over=0.09, lower_speed=0.08,
+    carry_bow=0.03, carry_speed=0.18, over=0.09, beside=[0.025, 0.025],
+    lower_speed=0.08,
     miss=[0.003, 0.003], drop=0.003, release=6.99,
     leave=[0.05, 0.05, 0.18], leave_speed=0.20,
 )  # fmt: skip
@@ -97,7 +101,7 @@ def put_down(
     Carry, lower, open and leave, at heading `yaw`; `base` (3,) is the arm's foot.
     """
     place = cube.pinch(manner.grasp, centre, yaw).at[:2].add(manner.miss).at[2].add(manner.drop)
-    over = place.at[2].add(manner.over)
+    over = place.at[:2].add(manner.beside).at[2].add(manner.over)
     end = within_reach(place + manner.leave, base)
     return [
         Move(over, yaw, duration(top, over, manner.carry_speed, 16.0), 0.0, manner.carry_bow),
