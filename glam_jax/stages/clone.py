@@ -20,7 +20,7 @@ from glam_jax.models.dinov2.vit import DinoV2
 from glam_jax.models.modules import ActionDecoder
 from glam_jax.runtime import checkpoint
 from glam_jax.stages import training, units
-from glam_jax.stages.decoded_error import measure_of, summary
+from glam_jax.stages.decoded_error import EE_MM, at_the_grip, measure_of, summary
 
 EVALUATION_BATCH = 128
 
@@ -113,11 +113,14 @@ def _jitted(act):
 
 
 def decoded_error(act, params: dict, heldout: Store, config: ConfigDict) -> dict[str, float]:
-    """Error of predicted chunks on held-out target episodes, first and last step, measured as
+    """Error of predicted chunks on held-out target episodes, measured as
     `decoded_error.measure_of` says for the config; `act` and `params` are those of `make_act`.
+
+    Of the first and the last transition of each chunk, and, in mm, where a gripper opens or closes
+    (`heldout_grip_ee_mm`): that tells good policies from bad ones best, docs/policy_log.md.
     """
     (name, measure), chunk = measure_of(config), config.policy.chunk
-    first, last = [], []
+    first, last, grip = [], [], []
     for batch in feeds.chunk_batches(heldout, EVALUATION_BATCH, chunk):
         seen = {k: batch[k] for k in ("image", "ee_pose", "proprio", "is_target")}
         actions = _jitted(act)(params, seen, None)
@@ -125,8 +128,12 @@ def decoded_error(act, params: dict, heldout: Store, config: ConfigDict) -> dict
         counts = batch["real"][:, None] * batch["valid"] > 0
         first.append(distance[counts[:, 0], 0])
         last.append(distance[counts[:, -1], -1])
-    near = summary(first, f"heldout_{name}")
-    return near | summary(last, f"heldout_chunk_end_{name}")
+        if name == EE_MM:
+            grip.append(at_the_grip(distance, batch["action"], counts))
+    found = summary(first, f"heldout_{name}") | summary(last, f"heldout_chunk_end_{name}")
+    if any(map(len, grip)):
+        found |= summary(grip, f"heldout_grip_{name}")
+    return found
 
 
 def clone(

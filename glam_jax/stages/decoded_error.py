@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from glam_jax.schema import ACTION_DIM, SIMULATED
 from glam_jax.sim import kinematics
 
+EE_MM = "ee_mm"  # of robots whose kinematics are known here
+
 
 @jax.jit
 def ee_distance_mm(decoded: jax.Array, recorded: jax.Array) -> jax.Array:
@@ -40,7 +42,25 @@ def measure_of(config: ConfigDict | None) -> tuple[str, Callable]:
     """(name, distance) by which a run's decoded actions are measured: `ee_mm`, or `action_rms` on
     own data."""
     own = config is not None and config.data.target not in SIMULATED
-    return ("action_rms", action_rms) if own else ("ee_mm", ee_distance_mm)
+    return ("action_rms", action_rms) if own else (EE_MM, ee_distance_mm)
+
+
+def at_the_grip(
+    distance_BxKxR: np.ndarray, action_BxKxA: np.ndarray, valid_BxK: np.ndarray
+) -> np.ndarray:
+    """The distances (n,) where a gripper begins to open or close.
+
+    That is the first transition of a chunk, for each arm, whose recorded gripper command differs
+    from the chunk's first by more than half of its range. A miss there is a cube that stays, or
+    that is put down beside its place.
+    """
+    chex.assert_equal_shape_prefix([distance_BxKxR, action_BxKxA, valid_BxK], 2)
+    shape = (*distance_BxKxR.shape, ACTION_DIM)
+    command_BxKxR = np.asarray(action_BxKxA).reshape(shape)[..., -1]
+    changed = np.abs(command_BxKxR - command_BxKxR[:, :1]) > 0.5
+    changed &= np.asarray(valid_BxK)[..., None] > 0
+    row, arm = np.nonzero(changed.any(axis=1))
+    return np.asarray(distance_BxKxR)[row, changed.argmax(axis=1)[row, arm], arm]
 
 
 def summary(distances: list[np.ndarray], name: str) -> dict[str, float]:

@@ -47,3 +47,16 @@ def test_summary_pools_all_distances():
     assert set(found) == {"heldout_ee_mm", "heldout_ee_mm_p95"}
     np.testing.assert_allclose(found["heldout_ee_mm"], 10.0)
     np.testing.assert_allclose(found["heldout_ee_mm_p95"], 19.0)
+
+
+def test_where_the_gripper_begins_to_open_or_close():
+    distance = np.arange(2 * 4 * 2, dtype=np.float32).reshape(2, 4, 2)
+    action = np.zeros((2, 4, 16), np.float32)
+    action[0, 2:, 7] = 1.0  # the first arm of the first chunk opens at its third transition
+    action[1, :, 15] = [1.0, 0.8, 0.9, 0.1]  # the second arm of the second closes at its last
+    valid = np.ones((2, 4), bool)
+    found = decoded_error.at_the_grip(distance, action, valid)
+    np.testing.assert_array_equal(found, [distance[0, 2, 0], distance[1, 3, 1]])
+    valid[1, 3] = False
+    found = decoded_error.at_the_grip(distance, action, valid)
+    np.testing.assert_array_equal(found, [distance[0, 2, 0]])
