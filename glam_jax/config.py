@@ -255,7 +255,7 @@ def _policy() -> ConfigDict:
     policy.decoder_layers = 4  # Layers of h_a.
     # Deviation of the noise on the normalised pose in training; 0.05 is about 4 mm.
     policy.pose_noise = 0.05
-    # Most pixels by which images are shifted at random, below the tolerance of the grasp.
+    # Most pixels by which each view is shifted at random, below the tolerance of the grasp.
     policy.shift_pixels = 1
     # Deviation of random smooth fields of colour over images, as of lamps and patterns.
     policy.shading = 0.25

@@ -17,7 +17,8 @@ def get_config(argument: str = ""):
         methods=("glam_o", "mip"),
         seeds=(0, 1, 2),
         variants={
-            f"robot{size}": {"overrides": {"data": {"target_episodes": size}}} for size in SIZES
+            f"{size}_demonstrations": {"overrides": {"data": {"target_episodes": size}}}
+            for size in SIZES
         },
         overrides={"data": {"root": "runs/data"}, "evaluate": {"trials": 100}},
     )

@@ -1,13 +1,9 @@
 """What methods, tasks and variants are called in tables and figures."""
 
-import re
-
 from glam_jax.study.reports import published
 
 TASKS = {"pick_place": "pick and place"}
 VARIANTS = {
-    "all_views": "all",
-    "fixed_views": "two fixed",
     "asymmetric": "asymmetric alignment (GLAM-O)",
     "symmetric": "symmetric alignment",
     "unaligned": "no alignment",
@@ -35,8 +31,6 @@ def method(name: str) -> str:
 
 def variant(name: str) -> str:
     """What a variant changes, in words."""
-    if size := re.fullmatch(r"robot(\d+)", name):
-        return size[1]
     return VARIANTS.get(name, name.replace("_", " "))
 
 

@@ -72,7 +72,7 @@ def few_demonstrations(found: dict) -> Report:
     """GLAM-O and MIP by the number of robot demonstrations."""
     lines = _lines(found, {"method": OURS})
     note = "Every policy of a task has as many updates, and sees all cameras."
-    columns = {"task": "task", "method": "method", "variant": "robot demonstrations"}
+    columns = {"task": "task", "method": "method", "variant": "robot"}
     return _report(found, "Few robot demonstrations", columns, lines, "GLAM-O", note)
 
 
