@@ -120,6 +120,7 @@ class Episode:
     episode of T steps has T - 1 transitions and its last action belongs to none of them.
 
     `cameras` names where the cameras stood; in simulation that follows from its version.
+    `instruction` is what was asked for in words; it is stored, and nothing is conditioned on it.
     """
 
     steps: dict[str, np.ndarray]
@@ -129,9 +130,11 @@ class Episode:
     success: bool
     simulator_version: str
     cameras: str = ""
+    instruction: str = ""
 
     def __post_init__(self):
         self.cameras = self.cameras or self.simulator_version
+        self.instruction = self.instruction or self.task.replace("_", " ")
 
     def __len__(self) -> int:
         return len(self.steps["ee_pose"])

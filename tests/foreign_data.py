@@ -108,7 +108,7 @@ def key_map(folder, with_actions, **changes):
     keys = {
         "path": str(folder),
         "rate_hz": RATE,
-        "views": {"front": "observation/rgb", "overhead": ""},
+        "views": {"front": "observation/rgb"},
         "position": "observation/state[0:3]",
         "position_unit": "mm",
         "rotation": "observation/state[3:7]",
@@ -117,6 +117,7 @@ def key_map(folder, with_actions, **changes):
         "gripper_closed": 255.0,
         "gripper_open": 0.0,
         "success": "episode_metadata/success",
+        "include_failed": True,
     }
     if with_actions:
         degrees = (*[float(np.pi / 180)] * 7, 1.0)

@@ -87,7 +87,7 @@ def _example(episode: Episode) -> dict:
             "is_terminal": ends,
             "reward": float(ends),
             "discount": 1.0 - float(ends),
-            "language_instruction": episode.task.replace("_", " "),
+            "language_instruction": episode.instruction,
         }
         steps.append(step)
     fields = ("task", "source", "seed", "success", "simulator_version")
@@ -362,6 +362,7 @@ def _episode(example: dict, recording: Recording, place: str) -> Episode:
     if version.startswith("recorded, "):  # earlier conversions wrote the cameras behind it
         version, cameras = version.split(", ", 1)
     seed, success = int(metadata["seed"]), bool(metadata["success"])
-    episode = Episode(arrays, task, source, seed, success, version, cameras)
+    instruction = steps["language_instruction"][0].decode()
+    episode = Episode(arrays, task, source, seed, success, version, cameras, instruction)
     check_episode(episode, recording, place)
     return episode

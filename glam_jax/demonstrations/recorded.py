@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from glam_jax.data.recording import Recording
 from glam_jax.demonstrations.source import Source
-from glam_jax.errors import DataError
+from glam_jax.errors import ConfigError, DataError
 from glam_jax.own_data import ingest
 from glam_jax.own_data.convert import Aim
 from glam_jax.own_data.key_map import KeyMap
@@ -62,13 +62,39 @@ class RecordedSource(Source):
         return self.keys.weight
 
     def check(self) -> None:
-        """Raises DataError where a method on masks has a source without any."""
+        """Raises DataError where the method needs masks or poses that the source does not have."""
         if self.config.world_model.modality == "mask" and not self.keys.has_masks:
             method = self.config.method
             raise DataError(
                 f"own.sources.{self.name} has neither masks nor mask_colours nor mask_folder, but "
                 f"method {method} needs masks; use method={method.removesuffix('_o')}"
             )
+
+        if self.keys.has_pose:
+            return
+        if self.config.method != "mip":
+            raise DataError(
+                f"own.sources.{self.name} has no end-effector pose: give position and rotation, or "
+                "robot_file and joints, or use method=mip"
+            )
+        if self.config.policy.proprio != "joints":
+            raise DataError(
+                f"own.sources.{self.name} has no end-effector pose; use "
+                "--config.policy.proprio=joints"
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """As `Source.layout`; a source must have the views of the target that the run uses."""
+        wanted = tuple(self.config.data.get("views", ())) or tuple(
+            RecordedSource(self.config, self.config.data.target).keys.views
+        )
+        if missing := sorted(set(wanted) - set(self.keys.views)):
+            raise ConfigError(
+                f"source {self.name} has no view {', '.join(missing)}; it has "
+                f"{', '.join(self.keys.views)}. data.views names those that all sources have"
+            )
+        return self.recording.layout.seen_from(wanted)
 
     def provide(self) -> dict:
         self.check()

@@ -40,8 +40,8 @@ from glam_jax.data import recording
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
 from glam_jax.inspect import page, report, survey
+from glam_jax.own_data import choose, frame_files, mask_page, readers
 from glam_jax.own_data import convert as conversion
-from glam_jax.own_data import frame_files, mask_page, readers
 from glam_jax.own_data import ingest as ingestion
 from glam_jax.own_data import masks as mask_tracks
 from glam_jax.runtime import entry
@@ -67,19 +67,17 @@ def masks() -> None:
         raise DataError(
             f"own.sources.{source.name} has no masks; give masks, mask_colours or mask_folder"
         )
-    reader = readers.open_reader(keys)
-    available = reader.lengths[keys.split]
-    count = min(source.episodes or available, available)
-    chosen = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
+    reader, converter = readers.open_reader(keys), conversion.Converter(keys, aim)
+    available, _ = choose.chosen(reader, keys, keys.split)
+    count = min(source.episodes or len(available), len(available))
+    picked = np.linspace(0, count - 1, min(_EPISODES.value, count)).round().astype(int)
     shown, tally = [], mask_tracks.Tally(keys.rate_hz)
-    for episode in chosen.tolist():
-        frame_files.check_masks(keys.mask_folder, keys.split, range(episode, episode + 1))
-        raw, _ = next(reader.episodes(keys.split, episode, 1))
+    for episode in (available[i] for i in picked):
+        frame_files.check_masks(keys.mask_folder, keys.split, [episode])
         place = f"{keys.split} episode {episode}"
         try:
-            tracks = mask_tracks.stored(raw, keys)
-            tracks = tracks + mask_tracks.add(raw, keys, keys.split, episode)
-            steps = conversion.convert(raw, keys, aim)
+            views = mask_tracks.ViewMasks(keys, keys.split, episode, reader.lossy)
+            steps, tracks = converter.episode(reader.episode(keys.split, episode), views)
         except ValueError as error:
             raise DataError(f"{reader.folder}, {place}: {error}") from error
         tally.note(place, tracks)
@@ -100,17 +98,11 @@ def frames(out: str) -> None:
         used = ", ".join(one.name for one in _used_sources())
         raise DataError(f"source {source.name} is not used, used are {used}")
     reader = readers.open_reader(keys)
-    heldout = source.config.data.heldout_episodes
-    splits = ingestion.episodes_of(keys, source.episodes, heldout)
+    plan = choose.Plan(reader, keys, source.episodes, source.config.data.heldout_episodes)
     written = 0
-    for split, first, count in splits.values():
-        episodes = tqdm(reader.episodes(split, first, count), f"{source.name} {split}", count)
-        for index, (arrays, _) in enumerate(episodes, start=first):
-            for view in filter(keys.views.get, keys.views):
-                folder = frame_files.view_folder(out, split, index, view)
-                if not folder.exists():
-                    frame_files.write_frames(folder, arrays[f"image_{view}"][0])
-                    written += 1
+    for split, indices in plan.wanted():
+        for index in tqdm(indices, f"{source.name} {split}"):
+            written += frame_files.write(out, split, reader.episode(split, index), keys)
     print(f"{written} folders written, of one view of one episode each: {out}")
 
 

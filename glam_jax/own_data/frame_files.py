@@ -7,8 +7,9 @@ Episodes count from 0 within their split, steps from 0 within their episode, as 
 has the size of its frame, and any number above 0 on the objects.
 """
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
@@ -16,7 +17,9 @@ from PIL import Image
 
 from glam_jax import files
 from glam_jax.errors import DataError
-from glam_jax.own_data.images import check as check_images
+from glam_jax.own_data.key_map import KeyMap
+from glam_jax.own_data.raw_episode import RawEpisode
+from glam_jax.own_data.selector import naming
 
 _QUALITY = 95  # of JPEG
 
@@ -26,7 +29,7 @@ def view_folder(root: epath.PathLike, split: str, episode: int, view: str) -> ep
     return files.path(root) / split / f"{episode:06d}" / view
 
 
-def check_masks(roots: Mapping[str, str], split: str, episodes: range) -> None:
+def check_masks(roots: Mapping[str, str], split: str, episodes: Sequence[int]) -> None:
     """Raises DataError unless there are folders of masks of all episodes.
 
     Args:
@@ -40,35 +43,27 @@ def check_masks(roots: Mapping[str, str], split: str, episodes: range) -> None:
         for folder in (view_folder(root, split, episode, view) for episode in episodes):
             if not folder.is_dir():
                 raise DataError(
-                    f"{folder}: no such folder, expected masks of episodes {episodes[0]} to "
-                    f"{episodes[-1]} of {split!r}, as of glam_jax.own_data frames"
+                    f"{folder}: no such folder, expected masks of {len(episodes)} episodes of "
+                    f"{split!r}, as of glam_jax.own_data frames"
                 )
 
 
-def read_masks(folder: epath.Path, count: int, size: tuple[int, int]) -> np.ndarray:
-    """The masks of one view of an episode, (T, H, W) bool.
+def read_mask(folder: epath.Path, step: int, size: tuple[int, int]) -> np.ndarray:
+    """The mask of one step, (H, W) bool.
 
     Args:
-      folder: as of `view_folder`. count: T. size: H and W of the frames.
+      folder: as of `view_folder`. size: H and W of the frame.
 
     Raises:
-      DataError: a file that is missing (before any is read), not readable, or of another size;
-        names it.
+      DataError: a file that is missing, not readable, or of another size; names it.
     """
-    paths = [folder / f"{step:06d}.png" for step in range(count)]
-    if missing := [path for path in paths if not path.is_file()]:
-        raise DataError(
-            f"{missing[0]}: no such file; {len(missing)} of {count} masks are missing, expected "
-            "one for every recorded step"
-        )
-    return np.stack([_read(path, size) for path in paths])
-
-
-def _read(path: epath.Path, size: tuple[int, int]) -> np.ndarray:
+    path = folder / f"{step:06d}.png"
     try:
         with Image.open(io.BytesIO(files.read_bytes(path)), formats=["PNG"]) as picture:
             bands = [i for i, band in enumerate(picture.getbands()) if band != "A"]
             values = np.asarray(picture)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file, expected a mask of every frame") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path}: not readable as a PNG ({error})") from error
     if values.shape[:2] != size:
@@ -77,13 +72,22 @@ def _read(path: epath.Path, size: tuple[int, int]) -> np.ndarray:
     return values > 0 if values.ndim == 2 else (values[..., bands] > 0).any(axis=-1)
 
 
-def write_frames(folder: epath.Path, images: np.ndarray) -> None:
-    """Writes the frames (T, H, W, 3) uint8 of one view, all or none of them.
+def write(root: epath.PathLike, split: str, raw: RawEpisode, keys: KeyMap) -> int:
+    """Writes the upright frames of an episode; returns how many folders, of a view each.
+
+    A folder that is there already is kept; the others come whole or not at all.
 
     Raises:
-      DataError: images of another shape or type.
+      ValueError: images of another form; names the key.
     """
-    check_images(images)
-    with files.folder_beside(folder) as new:
-        for step, image in enumerate(images):
-            Image.fromarray(image).save(new / f"{step:06d}.jpg", quality=_QUALITY, subsampling=0)
+    folders = {view: view_folder(root, split, raw.index, view) for view in keys.views}
+    missing = {view: folder for view, folder in folders.items() if not folder.exists()}
+    with contextlib.ExitStack() as stack:
+        new = {v: stack.enter_context(files.folder_beside(f)) for v, f in missing.items()}
+        for step, arrays in enumerate(raw.steps if new else ()):
+            for view, folder in new.items():
+                with naming(keys.views[view]):
+                    image = keys.image_forms[view].picture(arrays[keys.views[view]])
+                path = folder / f"{step:06d}.jpg"
+                Image.fromarray(image).save(path, quality=_QUALITY, subsampling=0)
+    return len(new)

@@ -1,59 +1,85 @@
 """Where the masks of a source come from: stored, made by colour, or files of a segmenter."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
 from glam_jax.errors import DataError
-from glam_jax.own_data import frame_files, tracking
-from glam_jax.own_data.images import check as check_images
-from glam_jax.own_data.key_map import KeyMap, naming
-from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, Track
+from glam_jax.own_data import frame_files
+from glam_jax.own_data.key_map import KeyMap
+from glam_jax.own_data.selector import naming
+from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, Track, Tracker
 
 # What the objects of a view are called where they are not told apart.
 TOGETHER = "objects"
 
 
-def add(raw: dict[str, list[np.ndarray]], keys: KeyMap, split: str, episode: int) -> list[Track]:
-    """Adds the masks that an episode does not store, as if it did.
+class ViewMasks:
+    """The masks of one episode, step by step."""
 
-    Args:
-      raw: the episode's arrays by role, as of a reader; gains `mask_<view>`, (T, H, W) bool.
-      keys: how the masks are had. split, episode: which one.
+    def __init__(self, keys: KeyMap, split: str, episode: int, lossy: Collection[str] = ()):
+        """
+        Args:
+          keys: how the masks are had. split, episode: which one.
+          lossy: keys whose pictures are compressed such that they blur.
+        """
+        self._keys, self._lossy = keys, lossy
+        self._folders = {
+            view: frame_files.view_folder(folder, split, episode, view)
+            for view, folder in keys.mask_folder.items()
+            if folder
+        }
+        self._trackers = {
+            view: Tracker(view, colours, keys.rate_hz, keys.mask_hold_s)
+            for view, colours in keys.mask_colours.items()
+            if colours
+        }
+        self._areas: dict[str, list[float]] = {}
 
-    Returns:
-      The tracks of all objects whose masks were added.
+    def follows(self, view: str) -> bool:
+        """Whether the masks of a view need to be asked for at every step."""
+        return view in self._folders or view in self._trackers or bool(self._keys.masks[view])
 
-    Raises:
-      ValueError: images of another type or shape, or what `frame_files.read_masks` refuses.
-    """
-    tracks = []
-    for view in sorted(keys.views):
-        colours, folder = keys.mask_colours[view], keys.mask_folder[view]
-        if not (colours or folder):
-            continue
-        images = raw[f"image_{view}"][0]
-        with naming(keys.views[view]):
-            check_images(images)
-        if colours:
-            masks, found = tracking.track(view, images, colours, keys.rate_hz, keys.mask_hold_s)
+    def next(
+        self, view: str, step: int, arrays: Mapping[str, np.ndarray], picture: np.ndarray
+    ) -> np.ndarray | None:
+        """The mask (H, W) bool of a view in the next step; None where the view has none.
+
+        Args:
+          arrays: the step as stored. picture: the view's image, upright.
+
+        Raises:
+          ValueError: a mask of another form, or what `frame_files.read_mask` refuses.
+        """
+        if view in self._trackers:
+            return self._trackers[view].next(picture)
+        if view in self._folders:
+            mask = frame_files.read_mask(self._folders[view], step, picture.shape[:2])
+        elif key := self._keys.masks[view]:
+            with naming(key):
+                mask = self._stored(arrays[key], view, key)
         else:
-            place = frame_files.view_folder(folder, split, episode, view)
-            masks = frame_files.read_masks(place, len(images), images.shape[1:3])
-            found = [_track(view, masks)]
-        raw[f"mask_{view}"] = [masks]
-        tracks += found
-    return tracks
+            return None
+        self._areas.setdefault(view, []).append(mask.mean())
+        return mask
 
+    def _stored(self, mask: np.ndarray, view: str, key: str) -> np.ndarray:
+        """Above 0 in any channel, or above half where pictures blur."""
+        form = self._keys.image_forms[view]
+        if mask.ndim == 3:
+            axis = 0 if form.channels == "first" and mask.shape[0] <= 4 else -1
+            mask = mask.max(axis=axis)
+        if mask.ndim != 2:
+            raise ValueError(f"found {mask.dtype} {mask.shape}, expected (H, W) or (H, W, 1)")
+        return form.placed(mask >= 128 if key in self._lossy else mask > 0)
 
-def stored(raw: Mapping[str, list[np.ndarray]], keys: KeyMap) -> list[Track]:
-    """The tracks of the masks that an episode stores."""
-    return [_track(view, raw[f"mask_{view}"][0]) for view in sorted(keys.views) if keys.masks[view]]
-
-
-def _track(view: str, masks: np.ndarray) -> Track:
-    areas = (masks.reshape(len(masks), -1) > 0).mean(axis=1)
-    return Track(view, TOGETHER, np.where(areas > 0, SEEN, EMPTY), areas)
+    def tracks(self) -> list[Track]:
+        """What became of the objects in the steps so far."""
+        found = [track for tracker in self._trackers.values() for track in tracker.tracks()]
+        for view, values in self._areas.items():
+            areas = np.array(values)
+            found.append(Track(view, TOGETHER, np.where(areas > 0, SEEN, EMPTY), areas))
+        return sorted(found, key=lambda track: track.view)
 
 
 class Tally:

@@ -1,7 +1,16 @@
 """Steps at one rate to steps at another."""
 
+import math
+
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
+
+
+def keeps(step: int, rate_from: float, rate_to: float) -> bool:
+    """Whether a recorded step is the nearest one of any new step."""
+    ratio = rate_from / rate_to
+    new = math.ceil((step - 0.5) / ratio - 1e-9)
+    return any(math.floor(k * ratio + 0.5) == step for k in (new - 1, new, new + 1))
 
 
 class Resampler:
@@ -35,9 +44,9 @@ class Resampler:
             return matrices
         return Slerp(self._source, Rotation.from_matrix(matrices))(self._at).as_matrix()
 
-    def nearest(self, values: np.ndarray) -> np.ndarray:
-        """(T, ...) -> (T', ...), the recorded step nearest in time."""
-        return values[np.floor(self._at + 0.5).astype(int).clip(0, len(values) - 1)]
+    def nearest(self) -> np.ndarray:
+        """(T',): the recorded step nearest in time to each new one."""
+        return np.floor(self._at + 0.5).astype(int).clip(0, len(self._source) - 1)
 
     def commands(self, actions: np.ndarray) -> np.ndarray:
         """Absolute commands (T, A) -> (T', A): the last one given before the next new step."""
@@ -45,20 +54,15 @@ class Resampler:
         return actions[before.clip(0, len(actions) - 1)]
 
     def increments(self, actions: np.ndarray, arms: int) -> np.ndarray:
-        """Differences (T, A) -> (T', A): summed over a new step; each arm's last number, the
-        gripper, is the last one given. Rotation differences add up as small ones do.
-
-        Raises:
-          ValueError: unless a new step is a whole number of recorded ones.
+        """Differences (T, A) -> (T', A): summed over a new step, of a recorded one that it shares
+        with the next one as much as it has of it. Each arm's last number, the gripper, is the last
+        one given. Rotation differences add up as small ones do.
         """
-        whole = round(self.ratio)
-        if whole < 1 or abs(self.ratio - whole) > 1e-6:
-            raise ValueError(
-                f"pose_delta actions can only be resampled by a whole number, not {self.ratio:g}"
-            )
-        first = np.round(self._at).astype(int)
-        parts = [actions[i : i + whole] for i in first]
-        summed = np.stack([part.sum(axis=0) for part in parts])
+        summed = np.concatenate([np.zeros_like(actions[:1]), np.cumsum(actions, axis=0)])
+        edges = np.append(self._at, self._at[-1] + self.ratio)
+        places = np.arange(len(summed))
+        reached = np.stack([np.interp(edges, places, column) for column in summed.T], axis=1)
+        found = np.diff(reached, axis=0)
         grippers = np.arange(1, arms + 1) * actions.shape[1] // arms - 1
-        summed[:, grippers] = np.stack([part[-1, grippers] for part in parts])
-        return summed
+        found[:, grippers] = self.commands(actions[:, grippers])
+        return found

@@ -1,4 +1,4 @@
-"""Episodes of any RLDS dataset in a local folder, as arrays of the keys that are wanted.
+"""Episodes of any RLDS dataset in a local folder.
 
 The only module that uses the rlds library, and with it TensorFlow; it loads neither before
 a foreign dataset is read.
@@ -15,8 +15,7 @@ from etils import epath
 from glam_jax import files
 from glam_jax.errors import DataError
 from glam_jax.own_data.key_map import KeyMap
-
-_BATCH = 16  # steps that rlds shifts at a time
+from glam_jax.own_data.raw_episode import Facts, RawEpisode
 
 
 class _Absent(types.ModuleType):
@@ -49,11 +48,7 @@ def _load_rlds():
 
 
 class Reader:
-    """A foreign dataset that is open for reading.
-
-    Attributes:
-      folder: of its files. lengths: split -> number of episodes.
-    """
+    """A foreign dataset that is open for reading; see `readers.Reader`."""
 
     def __init__(self, keys: KeyMap):
         """Opens the dataset and checks the key map against its description.
@@ -68,79 +63,126 @@ class Reader:
         except Exception as error:  # whatever a damaged description makes TFDS raise
             raise DataError(f"{self.folder}: not readable as a dataset ({error})") from error
         self.lengths = {s: i.num_examples for s, i in self._builder.info.splits.items()}
+        for split in {keys.split, keys.heldout_split or keys.split} - set(self.lengths):
+            self._add_slice(split)
         features = self._builder.info.features
         if "steps" not in features:
             raise DataError(f"{self.folder}: no RLDS dataset, `steps` is not in {sorted(features)}")
-        about_episode = {key for key in _leaves(features) if not key.startswith("steps")}
-        keys.check_found(
-            self.folder, self.lengths, _leaves(features["steps"].feature), about_episode
-        )
+        steps = _leaves(features["steps"].feature)
+        self._of_steps, self._of_episode = set(steps), set(_leaves(features))
+        about = self._of_steps | {key for key in self._of_episode if not key.startswith("steps")}
+        keys.check_found(self.folder, self.lengths, steps, about)
+        wanted = [key for key in keys.uses() if key in steps]
+        self.shapes = {
+            key: (steps[key].shape, np.dtype(steps[key].np_dtype).name) for key in wanted
+        }
+        self.lossy = frozenset(key for key in wanted if _is_jpeg(steps[key]))
+        self._open: tuple[str, int, Iterator] = ("", 0, iter(()))
 
-    def episodes(self, split: str, first: int, count: int) -> Iterator[tuple[dict, bool]]:
-        """Episodes `first` to `first + count` of a split, in the order of the files.
-
-        Yields:
-          ({role: arrays (T, ...), one per key}, success). With alignment "ars" an episode is one
-          step shorter, each action now with the state that it was given in.
-
-        Raises:
-          DataError: an episode cannot be read; names it.
-        """
-        rlds, tf = _load_rlds()
-        examples = self._examples(split, first, count)
-        for index in range(first, first + count):
+    def _add_slice(self, split: str) -> None:
+        """Makes a split such as `train[:50%]`, in TFDS's words, known by its length."""
+        if "[" in split:
             try:
-                example = next(examples)
-                steps = self._steps(example[rlds.STEPS], rlds, tf)
-                rows = list(steps.as_numpy_iterator())
-                arrays = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-                success = _at(example, self._keys.success) if self._keys.success else True
+                self.lengths[split] = self._builder.info.splits[split].num_examples
+            except Exception as error:  # TFDS's own, of several types
+                raise DataError(
+                    f"{self.folder}: split {split!r} is not readable ({error})"
+                ) from error
+
+    def facts(self, split: str) -> list[Facts]:
+        """Reads the episodes without their steps' pictures."""
+        found = []
+        for index, example in enumerate(self._examples(split, pictures=False)):
+            try:
+                steps = example["steps"]
+                leaf = next(iter(_flat(steps).values()))
+                found.append(Facts(len(leaf), *self._about(example)))
             except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
                 place = f"{self.folder}, {split} episode {index}"
                 raise DataError(f"{place}: damaged or empty ({error})") from error
-            yield self._by_role(arrays), bool(np.asarray(success))
+        return found
 
-    def _examples(self, split: str, first: int, count: int) -> Iterator[Mapping]:
-        """Raw episodes; TFDS reads ArrayRecord one way and TFRecord the other."""
+    def episode(self, split: str, index: int) -> RawEpisode:
+        """One episode, as `readers.Reader`; in order, files are read on where they were."""
+        place = f"{self.folder}, {split} episode {index}"
+        try:
+            example = self._example(split, index)
+            success, text = self._about(example)
+        except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
+            self._open = ("", 0, iter(()))
+            raise DataError(f"{place}: damaged or empty ({error})") from error
+        return RawEpisode(index, self._steps(example["steps"], place), success, text)
+
+    def _example(self, split: str, index: int) -> Mapping:
+        """A raw episode."""
         if self._builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-            source = self._builder.as_data_source(split=split)
-            yield from (source[i] for i in range(first, first + count))
-            return
+            return self._builder.as_data_source(split=split)[index]
+        name, at, examples = self._open
+        if name != split or at > index:
+            at, examples = 0, iter(self._examples(split, pictures=True))
+        for _ in range(at, index):
+            next(examples)
+        example = next(examples)
+        self._open = (split, index + 1, examples)
+        return example
+
+    def _examples(self, split: str, pictures: bool) -> Iterator[Mapping]:
+        """Raw episodes in the order of the files; without pictures steps are as they are stored."""
+        decoders = None if pictures else {"steps": tfds.decode.SkipDecoding()}
+        if self._builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+            source = self._builder.as_data_source(split=split, decoders=decoders)
+            return (source[i] for i in range(len(source)))
+        _load_rlds()
         in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        yield from self._builder.as_dataset(
-            split=f"{split}[{first}:{first + count}]",
-            shuffle_files=False,
-            read_config=in_order,
+        found = self._builder.as_dataset(
+            split=split, shuffle_files=False, read_config=in_order, decoders=decoders
         )
+        return iter(found)
 
-    def _steps(self, steps, rlds, tf):
-        """The dataset of one episode's wanted arrays, {role/number: array} a step."""
-        if not isinstance(steps, tf.data.Dataset):
-            if not isinstance(steps, Mapping):  # one by one, from ArrayRecord
-                steps = tf.nest.map_structure(lambda *leaf: np.stack(leaf), *list(steps))
-            steps = tf.data.Dataset.from_tensor_slices(steps)
-        if rlds.IS_LAST in steps.element_spec:
-            steps = rlds.transformations.truncate_after_condition(
-                steps, lambda step: step[rlds.IS_LAST]
+    def _about(self, example: Mapping) -> tuple[bool, str]:
+        """Success and instruction; of a key of steps, in the last and in the first one."""
+        success, text = True, ""
+        if key := self._keys.success:
+            success = bool(np.asarray(self._of(example, key, -1)))
+        if key := self._keys.text:
+            stored = np.asarray(self._of(example, key, 0)).item()
+            text = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored)
+        return success, text
+
+    def _of(self, example: Mapping, key: str, step: int):
+        if key in self._of_episode:
+            return _at(example, key)
+        steps = example["steps"]
+        if isinstance(steps, Mapping):  # as they are stored
+            return _at(steps, key)[step]
+        found = None
+        for one in steps:
+            found = _at(one, key)
+            if step == 0:
+                break
+        return found
+
+    def _steps(self, steps, place: str) -> Iterator[Mapping[str, np.ndarray]]:
+        """The wanted arrays of one step after the other, up to the one that is last."""
+        rlds, tf = _load_rlds()
+        wanted = list(self._keys.uses())
+        try:
+            if not isinstance(steps, tf.data.Dataset):  # one by one, from ArrayRecord
+                for step in steps:
+                    yield {key: np.asarray(_at(step, key)) for key in wanted}
+                    if bool(np.asarray(step.get(rlds.IS_LAST, False))):
+                        return
+                return
+            if rlds.IS_LAST in steps.element_spec:
+                steps = rlds.transformations.truncate_after_condition(
+                    steps, lambda step: step[rlds.IS_LAST]
+                )
+            steps = rlds.transformations.map_steps(
+                steps, lambda step: {key: _at(step, key) for key in wanted}, 1
             )
-        wanted = {
-            f"{role}/{i}": selector
-            for role, selectors in self._keys.selectors().items()
-            for i, selector in enumerate(selectors)
-        }
-        steps = rlds.transformations.map_steps(
-            steps, lambda step: {k: _at(step, s.path) for k, s in wanted.items()}, 1
-        )
-        if self._keys.alignment == "ars":
-            moved = [key for key in wanted if key.startswith(f"{rlds.ACTION}/")]
-            steps = rlds.transformations.shift_keys(steps, moved, 1, _BATCH)
-        return steps
-
-    def _by_role(self, arrays: Mapping) -> dict[str, list[np.ndarray]]:
-        return {
-            role: [selector.pick(arrays[f"{role}/{i}"]) for i, selector in enumerate(selectors)]
-            for role, selectors in self._keys.selectors().items()
-        }
+            yield from steps.as_numpy_iterator()
+        except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
+            raise DataError(f"{place}: damaged or empty ({error})") from error
 
 
 def _find(path: epath.Path) -> epath.Path:
@@ -151,21 +193,31 @@ def _find(path: epath.Path) -> epath.Path:
     below = next(filter(None, (files.find(path, pattern) for pattern in patterns)), None)
     if not below:
         raise DataError(
-            f"{path}: no dataset there, expected dataset_info.json and features.json, or a LeRobot "
-            "dataset's meta/info.json"
+            f"{path}: no dataset there, expected dataset_info.json and features.json of RLDS, a "
+            "LeRobot dataset's meta/info.json, HDF5 files or a .zarr"
         )
     return below[-1].parent
 
 
-def _leaves(feature, prefix: str = "") -> set[str]:
-    """Paths of the arrays of a nested feature."""
+def _leaves(feature, prefix: str = "") -> dict:
+    """Path -> feature of the arrays of a nested feature."""
     if not isinstance(feature, tfds.features.FeaturesDict):
-        return {prefix}
+        return {prefix: feature}
     return {
-        leaf
+        path: leaf
         for name, inner in feature.items()
-        for leaf in _leaves(inner, f"{prefix}/{name}" if prefix else name)
+        for path, leaf in _leaves(inner, f"{prefix}/{name}" if prefix else name).items()
     }
+
+
+def _is_jpeg(feature) -> bool:
+    return getattr(feature, "_encoding_format", "") == "jpeg"
+
+
+def _flat(nested, prefix: str = "") -> dict:
+    if not isinstance(nested, Mapping):
+        return {prefix: nested}
+    return {p: v for name, inner in nested.items() for p, v in _flat(inner, name).items()}
 
 
 def _at(nested: Mapping, path: str):

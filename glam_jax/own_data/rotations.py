@@ -12,7 +12,12 @@ _WIDTHS = {
     "6d": 6,
     "6d_rows": 6,
     "matrix": 9,
+    "matrix_4x4": 16,
+    "matrix_4x4_columns": 16,
 }
+# Which numbers of a 4 x 4 matrix of a pose, stored row after row or column after column, are the
+# position.
+POSES = {"matrix_4x4": [3, 7, 11], "matrix_4x4_columns": [12, 13, 14]}
 FORMS = (*_WIDTHS, "euler_<axes>")
 # How far a stored rotation may be from a proper one before it is taken for something else.
 _TOLERANCE = 0.02
@@ -42,8 +47,9 @@ def matrices(values: np.ndarray, form: str, angle_unit: str = "rad") -> np.ndarr
     """Stored rotations (T, n) or matrices (T, 3, 3) as proper rotation matrices (T, 3, 3).
 
     Args:
-      values: as stored; n is `width(form)`. A flat matrix is row after row; `6d` is the first
-        two columns, column after column, `6d_rows` the first two rows, row after row.
+      values: as stored; n is `width(form)`. A flat matrix is row after row, but of
+        `matrix_4x4_columns` column after column; `6d` is the first two columns, column after
+        column, `6d_rows` the first two rows, row after row.
       form: one of `FORMS`; `quaternion_wxyz` has the scalar first.
       angle_unit: rad or deg, of Euler angles and rotation vectors.
 
@@ -62,6 +68,11 @@ def matrices(values: np.ndarray, form: str, angle_unit: str = "rad") -> np.ndarr
     if form.startswith("euler"):
         axes = form.removeprefix("euler_")
         return Rotation.from_euler(axes, flat, degrees=angle_unit == "deg").as_matrix()
+    if form in POSES:
+        stored = flat.reshape(-1, 4, 4)
+        turned = stored.transpose(0, 2, 1) if form == "matrix_4x4_columns" else stored
+        _near(turned[:, 3, 3], 1.0, f"last number of the {form}")
+        return _from_axes(turned[:, :3, :3].reshape(-1, 9), "matrix")
     return _from_axes(flat, form)
 
 

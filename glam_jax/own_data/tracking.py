@@ -33,10 +33,8 @@ class Track:
     areas: np.ndarray
 
 
-def track(
-    view: str, images: np.ndarray, colours: Mapping[str, Colour], rate_hz: float, hold_s: float
-) -> tuple[np.ndarray, list[Track]]:
-    """Masks of objects by their colours.
+class Tracker:
+    """Follows the objects of one view by their colours, image by image.
 
     In every step the pixels of an object's colour fall into connected parts; those whose area is
     outside `Colour.area` are dropped. An object is then, in this order,
@@ -50,26 +48,37 @@ def track(
     A part belongs to one object; of those that want it by the same rule, the first one named has
     it. Holes are filled. An object with no part keeps its last mask, in place, for at most
     `hold_s`: something covers it. After that it is empty, and is found again by rule 3.
-
-    Args:
-      view: for the tracks. images: (T, H, W, 3) uint8.
-      colours: object -> its colour. rate_hz: of the images. hold_s: s.
-
-    Returns:
-      (masks (T, H, W) bool, the union of all objects; one `Track` an object).
     """
-    objects = {name: _Object(colour) for name, colour in colours.items()}
-    states = {name: np.zeros(len(images), np.uint8) for name in objects}
-    areas = {name: np.zeros(len(images)) for name in objects}
-    masks = np.zeros(images.shape[:3], bool)
-    hold_steps = int(hold_s * rate_hz + 1e-6)
-    for step, image in enumerate(images):
-        for name, state in _step(objects, image, rate_hz, hold_steps).items():
-            states[name][step] = state
-            if state != EMPTY:
-                masks[step] |= objects[name].mask
-                areas[name][step] = objects[name].mask.mean()
-    return masks, [Track(view, name, states[name], areas[name]) for name in objects]
+
+    def __init__(self, view: str, colours: Mapping[str, Colour], rate_hz: float, hold_s: float):
+        """
+        Args:
+          view: for the tracks. colours: object -> its colour. rate_hz: of the images. hold_s: s.
+        """
+        self._view, self._rate_hz = view, rate_hz
+        self._objects = {name: _Object(colour) for name, colour in colours.items()}
+        self._states: dict[str, list[int]] = {name: [] for name in colours}
+        self._areas: dict[str, list[float]] = {name: [] for name in colours}
+        self._hold_steps = int(hold_s * rate_hz + 1e-6)
+
+    def next(self, image: np.ndarray) -> np.ndarray:
+        """The mask (H, W) bool of all objects in the next image, (H, W, 3) uint8."""
+        states = _step(self._objects, image, self._rate_hz, self._hold_steps)
+        mask = np.zeros(image.shape[:2], bool)
+        for name, state in states.items():
+            found = self._objects[name].mask if state != EMPTY else None
+            self._states[name].append(state)
+            self._areas[name].append(0.0 if found is None else found.mean())
+            if found is not None:
+                mask |= found
+        return mask
+
+    def tracks(self) -> list[Track]:
+        """What became of each object so far."""
+        return [
+            Track(self._view, name, np.array(states, np.uint8), np.array(self._areas[name]))
+            for name, states in self._states.items()
+        ]
 
 
 def _step(objects: dict, image: np.ndarray, rate_hz: float, hold_steps: int) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """Frames in and out of video files; the only module that uses PyAV."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from etils import epath
 
@@ -11,49 +13,43 @@ try:
 except ImportError as error:
     raise DataError("videos need PyAV: pip install -e '.[lerobot]'") from error
 
-# How far a frame may be from its time, in frames.
-_TOLERANCE = 0.1
 CODEC, PIXELS = "h264", "yuv420p"
 # Quality (lower is better), and how often a frame needs no other to be decoded.
 _OPTIONS = {"crf": "14", "g": "2", "bf": "0"}
 
 
-def read(path: epath.Path, start: float, count: int, fps: float) -> np.ndarray:
-    """Frames of a video, at `start + k / fps` for k < count.
+def frames(
+    path: epath.Path, start: float, count: int, fps: float, tolerance: float
+) -> Iterator[np.ndarray]:
+    """Frames of a video, at `start + k / fps` for k < count, one by one: uint8 (H, W, 3).
 
     Args:
       path: the file. start: time (s) of the first one. count: how many. fps: of those wanted.
-
-    Returns:
-      uint8 (count, H, W, 3).
+      tolerance: how far a frame may be from its time, in frames.
 
     Raises:
       DataError: the file is damaged, ends too early, or has no frame at such a time.
     """
-    found = None
+    number = 0
     try:
         with files.local(path) as at, av.open(str(at)) as container:
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
             early = max(start - 1 / fps, 0.0)
             container.seek(int(early / stream.time_base), stream=stream)
-            number = 0
             for frame in container.decode(stream):
                 late = (frame.time - start) * fps - number  # in frames
-                if late < -_TOLERANCE:
+                if late < -tolerance:
                     continue
-                if late > _TOLERANCE:
+                if late > tolerance:
                     raise DataError(
                         f"{path}: no frame at {start + number / fps:.4f} s, the next is at "
                         f"{frame.time:.4f} s; it has {float(stream.average_rate or 0):g} frames a "
                         f"second, expected {fps:g}"
                     )
-                picture = frame.to_ndarray(format="rgb24")
-                if found is None:
-                    found = np.empty((count, *picture.shape), np.uint8)
-                found[number] = picture
+                yield frame.to_ndarray(format="rgb24")
                 if (number := number + 1) == count:
-                    return found
+                    return
     except (av.FFmpegError, IndexError, TypeError, OSError) as error:
         raise DataError(f"{path}: not readable as a video ({error})") from error
     raise DataError(f"{path}: ends after {number} of {count} frames from {start:.4f} s on")

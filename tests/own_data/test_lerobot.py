@@ -118,7 +118,6 @@ def at_another_rate(path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda f: change_info(f, codebase_version="v2.1"), "'v2.1', expected 'v3.0'; .*convert"),
         (
             lambda f: change_info(f, codebase_version="v3.1"),
             "info.json: .*_version is 'v3.1'",
@@ -129,8 +128,7 @@ def at_another_rate(path):
             lambda f: change_info(f, features={"action": {}}),
             "'action' is {}, expected dtype",
         ),
-        (lambda f: change_info(f, total_frames=4), "63 frames, expected 4"),
-        (lambda f: change_info(f, splits={"train": "0:9"}), "split 'train' is '0:9'"),
+        (lambda f: change_info(f, splits={"train": "9"}), "split 'train' is '9'"),
         (lambda f: change_info(f, data_path="../{chunk_index}"), "leads outside"),
         (lambda f: (f / TOP).unlink(), r"file-000.mp4: no such file.*images.top' of episode 0"),
         (lambda f: (f / TOP).write_bytes(b"no video"), "file-000.mp4: not readable as a video"),
@@ -142,7 +140,7 @@ def at_another_rate(path):
         (lambda f: (f / DATA).write_bytes(b"PAR1"), "file-000.parquet: not readable"),
         (
             lambda f: change_column(f / EPISODES, "length", assign(1, 20)),
-            "episode 1: length is 20, but .* are 21 frames",
+            "episode 1: 21 frames, expected 20",
         ),
         (
             lambda f: change_column(f / DATA, "episode_index", assign(21, 0)),
@@ -185,10 +183,10 @@ def test_a_bad_dataset_is_named(tmp_path, spoil, words):
     [
         (
             {"position": "observation.pose[0:3]"},
-            "no column 'observation.pose' .for position., .*ac",
+            "no column 'observation.pose' .for position.; did you mean observation.state",
         ),
         ({"position": "observation.images.top"}, "holds video, expected numbers for position"),
-        ({"views": {"front": "action", "overhead": ""}}, "holds float32, expected pictures for im"),
+        ({"views": {"front": "action"}}, "holds float32, expected pictures for im"),
         ({"position": "observation.state[6:9]"}, "8 numbers a step, asked for .6:9"),
         ({"success": "good"}, "no column 'good' .for success."),
         ({"split": "test"}, "no episodes in split 'test'"),

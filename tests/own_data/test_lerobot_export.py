@@ -112,17 +112,6 @@ def test_videos_are_nearly_the_same_after_a_round_trip(
             assert off.mean() < 2 and np.quantile(off, 0.99) < 8
 
 
-def test_cameras_that_were_not_there_are_left_out(tmp_path):
-    views = {"front": "", "overhead": "rgb"}
-    folder, recording = written(tmp_path / "data", Layout(1, 16, True), views=views)
-    out = tmp_path / "out"
-    writer.export(folder, recording, RATE, out)
-    features = json.loads((out / "meta/info.json").read_text())["features"]
-    pictures = {name for name in features if "images" in name}
-    assert pictures == {"observation.images.overhead", "observation.images.mask_overhead"}
-    assert not again(out, tmp_path / "again")["train"][0].steps["image_front"].any()
-
-
 def test_what_describes_an_export_is_lerobots(tmp_path):
     folder, recording = written(tmp_path / "data", Layout(1, 16, True))
     out = tmp_path / "out"

@@ -42,11 +42,11 @@ def test_frames_go_to_a_segmenter_and_its_masks_come_in(tmp_path, capsys):
         Image.fromarray(bright).save(out)
 
     keys = foreign_data.key_map(
-        next(tmp_path.glob("lab/*")), True, mask_folder={"front": str(masks), "overhead": ""}
+        next(tmp_path.glob("lab/*")), True, mask_folder={"front": str(masks)}
     )
     config = foreign_data.config(tmp_path / "data", keys, keys)
     foreign_data.provide(config)
-    expected = images.square_masks(foreign_data.masks(), 16, "crop")
+    expected = np.stack([images.square_mask(mask, 16, "crop") for mask in foreign_data.masks()])
     for episode in foreign_data.read(config):
         assert (episode.steps["mask_front"] != expected).mean() < 0.01
 
@@ -55,7 +55,7 @@ def test_the_preview_shows_masks_and_counts_them(tmp_path, capsys):
     foreign_data.write(tmp_path, "lab", True, "array_record")
     with pytest.raises(DataError, match="own.sources.arm has no masks"):
         run("masks", tmp_path)
-    colours = {"front": foreign_data.SQUARE, "overhead": {}}
+    colours = {"front": foreign_data.SQUARE}
     out = tmp_path / "page.html"
     run("masks", tmp_path, "--episodes=2", f"--out={out}", mask_colours=colours)
     printed = capsys.readouterr().out

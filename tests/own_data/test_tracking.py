@@ -7,7 +7,7 @@ import pytest
 
 from glam_jax.own_data import colours
 from glam_jax.own_data.colours import Colour
-from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, track
+from glam_jax.own_data.tracking import EMPTY, HELD, SEEN, Tracker
 
 SIDE, RADIUS, RATE, STEPS = 48, 5, 10.0, 30
 RED = {"hue": (340, 20), "saturation": (0.5, 1), "value": (0.2, 1), "area": (0.004, 0.2)}
@@ -30,7 +30,8 @@ def moving(cover=None, paint=PAINT):
 
 def follow(images, hold_s=3.0, **objects):
     made = colours.read("front", objects or {"disc": RED})
-    masks, tracks = track("front", images, made, RATE, hold_s)
+    tracker = Tracker("front", made, RATE, hold_s)
+    masks, tracks = np.stack([tracker.next(image) for image in images]), tracker.tracks()
     assert [t.name for t in tracks] == list(made)
     return masks, *tracks
 

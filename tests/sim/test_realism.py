@@ -298,7 +298,8 @@ def test_the_cube_can_be_followed_by_its_colour(env, episodes, view):
     for episode in episodes:
         images = episode.steps[f"image_{view}"]
         colour = colours.read(view, {"cube": red})
-        masks, _ = tracking.track(view, images, colour, env.control_hz, hold_s=1.0)
+        tracker = tracking.Tracker(view, colour, env.control_hz, hold_s=1.0)
+        masks = np.stack([tracker.next(image) for image in images])
         true = episode.steps[f"mask_{view}"][..., 0] > 0
         overlap = (masks & true).sum((1, 2)) / (masks | true).sum((1, 2))
         assert overlap.mean() > 0.95

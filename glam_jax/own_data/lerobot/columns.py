@@ -36,20 +36,19 @@ class Columns:
 
     Attributes:
       layout: of the episodes. fps: steps a second.
-      views, masks: those whose pictures are written.
+      masks: views whose masks are written.
       video: images as video instead of PNG. Masks are PNG always, since videos blur.
     """
 
     layout: Layout
     fps: int
-    views: tuple[str, ...]
     masks: tuple[str, ...]
     video: bool
 
     @property
     def videos(self) -> tuple[str, ...]:
         """Columns that lie in video files."""
-        return tuple(view_column(view) for view in self.views) if self.video else ()
+        return tuple(view_column(view) for view in self.layout.views) if self.video else ()
 
     def features(self) -> dict[str, dict]:
         """Column -> `dtype`, `shape` and `names`, as `meta/info.json` has them."""
@@ -59,7 +58,7 @@ class Columns:
             for name, width in ((STATE, self.layout.proprio_dim), (ACTION, self.layout.action_dim)):
                 numbered = [f"{name.split('.')[-1]}_{i}" for i in range(width)]
                 made[name] = _feature("float32", width, numbered)
-        for view in self.views:
+        for view in self.layout.views:
             made[view_column(view)] = self._picture(self.video)
         for view in self.masks:
             made[mask_column(view)] = self._picture(False)
@@ -83,18 +82,19 @@ class Columns:
             }
         return made
 
-    def values(self, episode: Episode, index: int, first: int) -> dict[str, np.ndarray]:
+    def values(self, episode: Episode, index: int, first: int, task: int) -> dict[str, np.ndarray]:
         """All columns of an episode: numbers (T, n) or (T,), pictures (T, H, W, 3) uint8.
 
         Args:
           episode: with the arrays of the layout. index: its number. first: steps before it.
+          task: the number of its instruction.
         """
         steps, length = episode.steps, len(episode)
         found = {POSE: steps["ee_pose"]}
         if self.layout.has_actions:
             found |= {STATE: steps["proprio"], ACTION: steps["action"]}
         found = {name: v[:, 0] if v.shape[1] == 1 else v for name, v in found.items()}
-        found |= {view_column(view): steps[f"image_{view}"] for view in self.views}
+        found |= {view_column(view): steps[f"image_{view}"] for view in self.layout.views}
         for view in self.masks:
             found[mask_column(view)] = np.repeat(255 * steps[f"mask_{view}"], 3, axis=-1)
         frames = np.arange(length)
@@ -106,7 +106,7 @@ class Columns:
             "frame_index": frames,
             "episode_index": np.full(length, index),
             "index": first + frames,
-            "task_index": np.zeros(length, np.int64),
+            "task_index": np.full(length, task),
         }
 
     def key_map(self, cameras: str, heldout: bool) -> dict:
@@ -119,7 +119,7 @@ class Columns:
         state, action = ((STATE,), (ACTION,)) if self.layout.has_actions else ((), ())
         return {
             "rate_hz": float(self.fps),
-            "views": {v: view_column(v) if v in self.views else "" for v in self.layout.views},
+            "views": {v: view_column(v) for v in self.layout.views},
             "masks": {v: mask_column(v) if v in self.masks else "" for v in self.layout.views},
             "position": [f"{POSE}[{i}:{i + 3}]" for i in arms],
             "rotation": [f"{POSE}[{i + 3}:{i + 9}]" for i in arms],
@@ -128,6 +128,8 @@ class Columns:
             "proprio": state,
             "action": action,
             "success": SUCCESS,
+            "include_failed": True,
+            "text": "tasks",
             "cameras": cameras,
             "heldout_split": "heldout" if heldout else "",
         }

@@ -14,6 +14,7 @@ from glam_jax.data import dataset
 from glam_jax.data.recording import Recording
 from glam_jax.errors import DataError
 from glam_jax.own_data import parquet, video
+from glam_jax.own_data.key_map import MASK_WAYS
 from glam_jax.own_data.lerobot import exported, stats
 from glam_jax.own_data.lerobot.columns import Columns
 from glam_jax.own_data.lerobot.meta import DATA_PATH, EPISODES_PATH, VERSION, VIDEO_PATH
@@ -41,8 +42,8 @@ def export(
 ) -> dict:
     """Writes a dataset in LeRobot's format, whole or not at all.
 
-    Cameras and masks that a foreign dataset did not have are left out. What else is needed to
-    bring it in again is in `meta/glam_jax.json`.
+    Masks that a foreign dataset did not have are left out. What else is needed to bring it in
+    again is in `meta/glam_jax.json`.
 
     Args:
       directory: folder of the dataset's files. recording: what it holds.
@@ -65,9 +66,9 @@ def export(
         raise DataError(f"{directory}: no episodes")
     made_from = recording.about.get("made_from", {})
     views = recording.layout.views
-    had = {kind: made_from.get(kind, dict.fromkeys(views, True)) for kind in ("views", "masks")}
-    shown = {kind: tuple(v for v in views if names[v]) for kind, names in had.items()}
-    columns = Columns(recording.layout, int(rate_hz), **shown, video=as_video)
+    ways = [made_from.get(way, {}) for way in MASK_WAYS]
+    masks = tuple(v for v in views if not made_from or any(way.get(v) for way in ways))
+    columns = Columns(recording.layout, int(rate_hz), masks, video=as_video)
     with files.folder_beside(out) as writing:
         writer = Writer(writing, columns)
         for split, count in counts.items():
@@ -95,15 +96,15 @@ class Writer:
             for name in columns.videos
         }
         self._rows, self._kept, self._frames = [], {}, 0
-        self._cameras = self._task = ""
+        self._cameras, self._tasks = "", {}
 
     def add(self, episode: Episode) -> None:
         """Writes an episode; raises DataError as `video.Encoder` does."""
         length, index = len(episode), len(self._rows)
-        values = self._columns.values(episode, index, self._frames)
-        self._task = episode.task.replace("_", " ")
+        task = self._tasks.setdefault(episode.instruction, len(self._tasks))
+        values = self._columns.values(episode, index, self._frames, task)
         self._cameras = episode.cameras
-        row = {"episode_index": index, "tasks": [self._task], "length": length}
+        row = {"episode_index": index, "tasks": [episode.instruction], "length": length}
         data = {n: v for n, v in values.items() if n not in self._videos}
         file = self._data.current()
         file.write({n: _png(v) if v.ndim == 4 else v for n, v in data.items()})
@@ -141,7 +142,7 @@ class Writer:
             numbered.close()
         columns = {name: [row[name] for row in self._rows] for name in self._rows[0]}
         parquet.write(self._folder / EPISODES_PATH.format(chunk_index=0, file_index=0), columns)
-        tasks = {"task_index": np.zeros(1, np.int64), "task": [self._task]}
+        tasks = {"task_index": np.arange(len(self._tasks)), "task": list(self._tasks)}
         about = {"pandas": json.dumps(_TASKS)}
         parquet.write(self._folder / "meta" / "tasks.parquet", tasks, about)
         found = {}
@@ -166,7 +167,7 @@ class Writer:
             "robot_type": source,
             "total_episodes": len(self._rows),
             "total_frames": self._frames,
-            "total_tasks": 1,
+            "total_tasks": len(self._tasks),
             "chunks_size": CHUNK,
             "data_files_size_in_mb": DATA_MB,
             "video_files_size_in_mb": VIDEO_MB,
