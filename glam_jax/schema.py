@@ -25,6 +25,7 @@ VIEWS = ("front", "overhead")
 
 # Per arm: position (3), first two columns of the rotation matrix (6), opening (1).
 EE_DIM = 10
+ROTATION = range(3, 9)
 # Per arm: seven joint angles (rad) and the gripper opening.
 PROPRIO_DIM = 8
 # Per arm: seven joint targets (rad) and the gripper command.

@@ -41,7 +41,7 @@ def save(path: pathlib.Path) -> pathlib.Path:
     batch = schema.fake_batch(schema.chunk_batch_shapes(LAYOUT, 2, CHUNK, LAYOUT.action_dim))
     params = random_params(lambda key: model.init(key, batch, key, method="loss"))
     stats = normalize.statistics(Store([EPISODE]))
-    stats = units.label_statistics(EPISODE.steps["action"], stats)
+    stats = units.label_statistics(EPISODE.steps["action"], stats, latent=False)
     state = optim.init_state(params, optim.make_optimizer(learning_rate=1e-2, steps=2))
     metadata = {"label_dim": LAYOUT.action_dim}
     with checkpoint.Checkpoints(run.policy, statistics=stats, metadata=metadata) as saved:

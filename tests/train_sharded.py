@@ -76,7 +76,7 @@ def stage2(made, store, stats):
     run, labels = made.clone, store.transition_actions()[:, :4]
     model = clone.build(made, TARGET, 4)
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = units.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats, latent=True)
     loss = clone.make_loss(model, run.weights.to_dict(), rows)
     draw = feeds.Draw(run.batch, run.target_share, SEED, False)
     feed = feeds.ChunkFeed(store, draw, labels, made.policy.chunk)

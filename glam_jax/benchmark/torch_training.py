@@ -184,7 +184,7 @@ class Clone(Stage):
         per_frame = np.zeros((len(data.arrays["last"]), labels.shape[1]), np.float32)
         per_frame[data.transition_frames()] = labels
         self.labels = as_tensors(per_frame)
-        return units.label_statistics(labels, stats)
+        return units.label_statistics(labels, stats, latent=True)
 
     def gather(self, frames: Tensor) -> Tensors:
         last = self.data["last"][frames, None]

@@ -135,7 +135,7 @@ def _clone(config: ConfigDict) -> tuple[Callable, Callable[[], dict], dict]:
     labels = samples.labels(data, config.world_model.latent)
     run, model = config.clone, clone.build(config, data.layout, labels.shape[1])
     rows = feeds.target_rows(run.batch, run.target_share)
-    stats = units.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats, latent=True)
     loss = clone.make_loss(model, run.weights.to_dict(), rows, run.compute)
     return loss, functools.partial(clone.init_params, model, data.layout, config.seed), stats
 

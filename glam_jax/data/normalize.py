@@ -3,12 +3,17 @@
 Statistics are a plain nested dict of float32 arrays, so that they travel inside a
 checkpoint: `statistics[key][name]` has the shape of one step of the key, with names
 
-    mean, std       over all steps; std is at least STD_FLOOR
-    min, max        over all steps, moved apart to at least 2 RANGE_FLOOR
-    diff_std        of x_{t+1} - x_t within episodes, at least DIFF_FLOOR (ee_pose, proprio)
+    mean, std       over all steps
+    min, max        over all steps
+    diff_std        of x_{t+1} - x_t within episodes (ee_pose, proprio)
 
-`proprio` (s) and `action` (a) are measured on the target source only, `ee_pose` (x^e) on
-all sources. Units are those of the key: m, rad, or none.
+A number that never changes has a deviation of 1 and a range of 2, so that it is 0 when it is
+scaled. Small motions are scaled like large ones, whatever their units; only rotations (matrix
+entries) and latents, whose scale is known, have a least deviation, since their noise would
+otherwise be as large as the signal.
+
+`proprio` (s) and `action` (a) are measured on the target source only, actions without those of an
+episode's last step, which start no transition; `ee_pose` (x^e) on all sources. Units are those of the key: m, rad, or none.
 
     >>> stats = array_statistics(np.array([[0.0], [2.0]]))
     >>> float(normalize(np.array([2.0]), stats)[0])
@@ -19,21 +24,23 @@ import chex
 import numpy as np
 
 from glam_jax.data.store import Store
+from glam_jax.schema import EE_DIM, ROTATION
 
-# A dimension that does not move has only numerical noise; without a floor, dividing by its
-# deviation would make that noise as large as the signal of the others. One centimetre or
-# one hundredth of a radian is far below what a demonstration covers.
-STD_FLOOR = 1e-2
-# Smallest deviation of one-step differences, 1 mm or 1 mrad per control step.
+# Least deviation, and half-range, of entries of rotation matrices and of latents, both of order 1.
+FLOOR = 1e-2
+# Least deviation of the differences of rotations from one step to the next.
 DIFF_FLOOR = 1e-3
-# Smallest half-range when scaling to [-1, 1].
-RANGE_FLOOR = 1e-2
+# A number is constant if it changes by no more than this share of itself: rounding of float32.
+_ROUNDING = 1e-5
 
 Statistics = dict[str, dict[str, np.ndarray]]
 
 
-def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
+def array_statistics(x_ND: np.ndarray, floor: float | np.ndarray = 0.0) -> dict[str, np.ndarray]:
     """mean, std, min and max over the first axis of (N, D); float32.
+
+    Args:
+      x_ND: rows. floor: least std and half-range, for all numbers or (D,).
 
     Raises:
       ValueError: if there are no rows, or values are not finite.
@@ -46,10 +53,12 @@ def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
             f"{int((~np.isfinite(x_ND)).sum())} values that are not finite"
         )
     low, high = x_ND.min(0), x_ND.max(0)
-    widen = np.maximum(RANGE_FLOOR - (high - low) / 2, 0)
+    constant = high - low <= _ROUNDING * np.abs(x_ND).max(0)
+    least = np.where(constant & (np.asarray(floor) == 0), 1.0, floor)
+    widen = np.maximum(least - (high - low) / 2, 0)
     measured = {
         "mean": x_ND.mean(0),
-        "std": np.maximum(x_ND.std(0), STD_FLOOR),
+        "std": np.maximum(x_ND.std(0), least),
         "min": low - widen,
         "max": high + widen,
     }
@@ -59,18 +68,24 @@ def array_statistics(x_ND: np.ndarray) -> dict[str, np.ndarray]:
 def statistics(store: Store) -> Statistics:
     """Statistics of a mix of sources: `proprio` and `action` of the target's episodes alone."""
     arrays, targets = store.arrays, int(store.lengths[: store.targets].sum())
+    rotation = np.tile(np.isin(np.arange(EE_DIM), ROTATION), store.layout.arms)
     return {
-        "ee_pose": _moving(arrays["ee_pose"], store.starts),
+        "ee_pose": _moving(arrays["ee_pose"], store.starts, rotation),
         "proprio": _moving(arrays["proprio"][:targets], store.starts[: store.targets]),
-        "action": array_statistics(arrays["action"][:targets]),
+        "action": array_statistics(arrays["action"][store.starts_of(1, target=True)]),
     }
 
 
-def _moving(x_ND: np.ndarray, starts: np.ndarray) -> dict[str, np.ndarray]:
-    """As `array_statistics`, and `diff_std` of the differences inside the runs from `starts` on."""
+def _moving(
+    x_ND: np.ndarray, starts: np.ndarray, rotation_D: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
+    """As `array_statistics`, and `diff_std` of the differences inside the runs from `starts` on;
+    `rotation_D` tells which numbers are of rotations."""
+    found = array_statistics(x_ND, FLOOR * rotation_D)
     differences = np.delete(np.diff(x_ND.astype(np.float64), axis=0), starts[1:] - 1, axis=0)
-    diff_std = np.maximum(differences.std(0), DIFF_FLOOR).astype(np.float32)
-    return array_statistics(x_ND) | {"diff_std": diff_std}
+    diff_std = np.maximum(differences.std(0), DIFF_FLOOR * rotation_D)
+    still = diff_std <= _ROUNDING * found["std"]
+    return found | {"diff_std": np.where(still, found["std"], diff_std).astype(np.float32)}
 
 
 def normalize(x, stats: dict):

@@ -165,7 +165,7 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
             _draw_reconstructions(world_model, heldout, workdir)
 
     # ------------------------------------------------------- stage 2: policy
-    stats = units.label_statistics(labels, stats)
+    stats = units.label_statistics(labels, stats, latent=config.method != "mip")
     with workdir.timed("clone"):
         params = clone.clone(config, data.store, heldout, labels, stats, workdir.policy)
     act, _ = clone.load(config, data.store.layout, workdir.policy)

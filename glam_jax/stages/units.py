@@ -67,9 +67,12 @@ def chunks(batch: dict, stats: Statistics) -> dict[str, jax.Array]:
     }
 
 
-def label_statistics(labels: np.ndarray, stats: Statistics) -> Statistics:
-    """The statistics of stage 2: those of the data, and of its labels (n, D) under `label`."""
-    return {**stats, "label": normalize.array_statistics(labels)}
+def label_statistics(labels: np.ndarray, stats: Statistics, latent: bool) -> Statistics:
+    """The statistics of stage 2: those of the data, and of its labels (n, D) under `label`.
+
+    `latent`: whether labels are latents, of which those that say nothing stay small, or actions.
+    """
+    return {**stats, "label": normalize.array_statistics(labels, normalize.FLOOR * latent)}
 
 
 def robot_action(answer: jax.Array, stats: Statistics, decoded: bool) -> jax.Array:

@@ -19,9 +19,9 @@ def fake(layout, seeds, length=12):
 def test_hand_worked_statistics():
     stats = normalize.array_statistics(np.array([[0.0, 1.0], [4.0, 1.0]]))
     np.testing.assert_allclose(stats["mean"], [2, 1])
-    np.testing.assert_allclose(stats["std"], [2, normalize.STD_FLOOR])
-    np.testing.assert_allclose(stats["min"], [0, 1 - normalize.RANGE_FLOOR])
-    np.testing.assert_allclose(stats["max"], [4, 1 + normalize.RANGE_FLOOR])
+    np.testing.assert_allclose(stats["std"], [2, 1])  # what is constant is 0 when it is scaled
+    np.testing.assert_allclose(stats["min"], [0, 0])
+    np.testing.assert_allclose(stats["max"], [4, 2])
     assert all(value.dtype == np.float32 for value in stats.values())
 
 
@@ -74,6 +74,24 @@ def test_range_maps_extremes_to_unit():
 def test_noise_in_a_still_dimension_stays_small():
     x = 0.5 + 1e-6 * np.random.default_rng(0).normal(size=(100, 1))
     assert np.abs(normalize.normalize(x, normalize.array_statistics(x))).max() < 1e-3
+
+
+def test_small_motions_are_scaled_like_large_ones_but_not_the_noise_of_rotations():
+    episode = fake(LAYOUT, [0], length=50)[0]
+    move = np.random.default_rng(0).normal(size=(50, 8))
+    episode.steps["action"] = (1e-4 * move).astype(np.float32)
+    episode.steps["action"][-1] = 1e3  # starts no transition
+    episode.steps["ee_pose"] = np.tile(1e-4 * move[:, :1], 10).astype(np.float32)
+    stats = normalize.statistics(Store([episode]))
+    actions = normalize.normalize(episode.steps["action"][:-1], stats["action"])
+    np.testing.assert_allclose(actions.std(0), 1.0, rtol=1e-4)
+    assert (
+        np.abs(normalize.normalize_range(episode.steps["action"][:-1], stats["action"])).max()
+        < 1.01
+    )
+    poses = normalize.normalize(episode.steps["ee_pose"], stats["ee_pose"]).std(0)
+    np.testing.assert_allclose(poses[[0, 1, 2, 9]], 1.0, rtol=1e-4)
+    assert poses[3:9].max() < 0.02
 
 
 @pytest.mark.parametrize("rows", [np.zeros((0, 3)), np.array([[np.nan]])])

@@ -33,7 +33,9 @@ def stage1(cell, folder):
 def stage2(cell, folder):
     config, store, stats = cell
     labels = store.transition_actions()[:, :4]
-    clone.clone(config, store, store, labels, units.label_statistics(labels, stats), folder)
+    clone.clone(
+        config, store, store, labels, units.label_statistics(labels, stats, latent=True), folder
+    )
 
 
 @pytest.mark.parametrize("stage", [stage1, stage2])

@@ -77,7 +77,7 @@ def test_the_policys_answers_come_back_as_the_labels_and_actions_that_they_stand
     decoded = normalize.normalize(action, stats["action"])
     np.testing.assert_allclose(units.robot_action(decoded, stats, True), action, atol=1e-5)
     # MIP's labels are actions, here of the lower half of the range.
-    of_actions = units.label_statistics(action[:3], stats)
+    of_actions = units.label_statistics(action[:3], stats, latent=False)
     label = normalize.normalize_range(action[:3], of_actions["label"])
     assert label.min() == pytest.approx(-1) and label.max() == pytest.approx(1)
     found = units.robot_action(label, of_actions, False)

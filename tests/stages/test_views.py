@@ -49,7 +49,7 @@ def test_the_world_model_sees_all_views(store, method):
 def test_the_policy_sees_each_view_by_an_encoder_of_its_own(store):
     made, views = config.make("lifting", "method=mip,scale=quick"), len(store.layout.views)
     labels = store.transition_actions()
-    stats = units.label_statistics(labels, normalize.statistics(store))
+    stats = units.label_statistics(labels, normalize.statistics(store), latent=True)
     model = clone.build(made, store.layout, labels.shape[1])
     params = jax.eval_shape(lambda: clone.init_params(model, store.layout, 0))
     encoders = {name for name in params["params"]["vision"] if name.startswith("view_")}
