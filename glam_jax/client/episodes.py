@@ -54,9 +54,7 @@ def evaluate(
       report: takes each line of progress and of the summary.
 
     Returns:
-      The content of `episodes.json`: `policy`, `environment`, `settings`, `partial`, `summary`,
-      and of each of `episodes`: `seed`, `success` (None if no info told), `steps`, `ended` (why),
-      `smoothness` (see `measures.smoothness`), and `latency_ms` of each request.
+      The content of `episodes.json`; see `record`.
 
     Raises:
       SimulatorError, RecordError, FilmError: nothing could be measured; see there.
@@ -65,8 +63,8 @@ def evaluate(
     seeds, rate = list(seeds), client.metadata.get("control_hz")
     environment = {"class": _class(env), **(about or {})}
     settings = {"max_steps": max_steps, "success": success, "execute": execute}
-    measured = {"policy": client.metadata, "environment": environment, "settings": settings}
-    record = Record(out, measured)
+    fixed = {"policy": client.metadata, "environment": environment, "settings": settings}
+    record = Record(out, fixed)
     films = Films(out, seeds[:film], camera, rate or FRAME_RATE)
     simulator, actor = Simulator(env, client.metadata, success), Actor(client, execute)
     try:

@@ -51,7 +51,7 @@ def smoothness(actions_TxA: np.ndarray, rate: float) -> float | None:
 
 
 def summary(episodes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The sum of at least one episode, each as `evaluate` describes it."""
+    """The sum of at least one episode; see `record` for what each has."""
     successes = sum(bool(episode["success"]) for episode in episodes)
     low, high = wilson(successes, len(episodes))
     latency = np.concatenate([episode["latency_ms"] for episode in episodes])

@@ -1,4 +1,12 @@
-"""The file `episodes.json`: what was measured, of which policy, in which environment."""
+"""The file `episodes.json`: what was measured, of which policy, in which environment.
+
+policy, environment, settings   the server's metadata, what the environment is, how it was run
+partial                         whether seeds are missing
+summary                         of all episodes; see `measures.summary`
+episodes                        for each its `seed`, `success` (null if no info told), `steps`,
+                                `ended` (why), `smoothness` (of its sent actions; see `measures`)
+                                and `latency_ms` (of each request)
+"""
 
 from __future__ import annotations
 
@@ -27,7 +35,7 @@ class Record:
     """Episodes in the order in which they were measured, on disk after each if there is a folder.
 
     Attributes:
-      episodes: one dict an episode; see `evaluate`.
+      episodes: one dict an episode, as above.
     """
 
     def __init__(self, folder: str | os.PathLike | None, about: dict[str, Any]):
