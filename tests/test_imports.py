@@ -40,7 +40,7 @@ DOORS = {
     "pyarrow": {"own_data/parquet"},
     "av": {"own_data/video"},
     "orbax": {"runtime/checkpoint"},
-    "gymnasium": {"sim/vector_env"},
+    "gymnasium": {"client/simulator", "sim/vector_env"},
     "websockets": {"client/policy_client", "serve/server"},
     "msgpack": {"client/wire"},
     "pickle": set(),  # it runs what a file says

@@ -11,7 +11,8 @@ It comes with glam_jax as `glam_jax.client`, and by itself as `glam_jax_client`:
 """
 
 from .actor import Actor
-from .policy_client import PolicyClient, PolicyError
+from .policy_client import PolicyClient
+from .reply import PolicyError, ReplyError
 from .wire import WireError
 
-__all__ = ["Actor", "PolicyClient", "PolicyError", "WireError"]
+__all__ = ["Actor", "PolicyClient", "PolicyError", "ReplyError", "WireError"]

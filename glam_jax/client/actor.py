@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .policy_client import PolicyClient
+from .reply import ReplyError
 
 
 class Actor:
@@ -39,10 +40,18 @@ class Actor:
         return self._next >= len(self._actions)
 
     def act(self, observation: dict[str, Any] | None) -> np.ndarray:
-        """The action (A,) of this control step; see `PolicyClient.infer` for what it raises."""
+        """The action (A,) of this control step; see `PolicyClient.infer` for what it raises.
+
+        After an error `asks` is true: the next call sends its observation.
+        """
         if self.asks:
             executed = None if self._begins else self._next
-            reply = self._client.infer(observation, reset=self._begins, executed=executed)
+            try:
+                reply = self._client.infer(observation, reset=self._begins, executed=executed)
+            except ReplyError:
+                # The server counts from its last reply, of which nothing was carried out.
+                self._actions, self._next = self._actions[:0], 0
+                raise
             self._actions = np.asarray(reply["actions"])[: self._execute]
             self._next, self._begins = 0, False
         self._next += 1

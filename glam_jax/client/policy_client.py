@@ -9,10 +9,10 @@ import websockets.exceptions
 import websockets.sync.client
 
 from . import wire
+from .reply import ActionCheck, PolicyError, ReplyError
 
-
-class PolicyError(RuntimeError):
-    """The server refused an observation; the connection goes on."""
+# A chunk of actions has kilobytes.
+MAX_REPLY_BYTES = 4 << 20
 
 
 class PolicyClient:
@@ -43,7 +43,8 @@ class PolicyClient:
 
         Raises:
           PermissionError: wrong or missing token.
-          ConnectionError: there is no server, or it takes no more clients.
+          ConnectionError: there is no policy server, or it takes no more clients.
+          TimeoutError: it says nothing.
         """
         address = host if host.startswith(("ws://", "wss://")) else f"ws://{host}"
         self._address = address if port is None else f"{address}:{port}"
@@ -55,7 +56,7 @@ class PolicyClient:
                 self._address,
                 additional_headers=headers,
                 compression=None,
-                max_size=None,
+                max_size=MAX_REPLY_BYTES,
                 open_timeout=timeout,
             )
             self._socket = self._open.enter_context(connection)
@@ -66,7 +67,23 @@ class PolicyClient:
             raise kind(f"{self._address}: {status}, {said}") from None
         except (OSError, websockets.exceptions.WebSocketException) as error:
             raise ConnectionError(f"{self._address}: {error}") from None
-        self.metadata = wire.unpack(self._receive())
+        try:
+            self.metadata, self._check = self._metadata(self._receive())
+        except Exception:
+            self.close()
+            raise
+
+    def _metadata(self, message: bytes | str) -> tuple[dict[str, Any], ActionCheck]:
+        try:
+            if isinstance(message, str):
+                raise ValueError(f"found the text {message!r:.200}")
+            metadata = wire.unpack(message)
+            if not isinstance(metadata, dict):
+                raise ValueError(f"found {type(metadata).__name__}")
+            return metadata, ActionCheck(metadata)
+        except ValueError as error:
+            wanted = "expected the metadata of a policy server"
+            raise ConnectionError(f"{self._address}: {error}; {wanted}") from None
 
     def infer(
         self, observation: dict[str, Any], *, reset: bool = False, executed: int | None = None
@@ -80,11 +97,14 @@ class PolicyClient:
             limit goes on from the last of them.
 
         Returns:
-          `actions` (execute, A), `clipped` (counts) and `server_timing` (ms).
+          `actions` (execute, A), finite and within the server's limits, `clipped` (counts) and
+          `server_timing` (ms).
 
         Raises:
           PolicyError: the observation was refused; says why.
-          ConnectionError, TimeoutError: no reply.
+          ReplyError: a PolicyError as well: the reply has no such actions.
+          ConnectionError, TimeoutError: no reply, or one above MAX_REPLY_BYTES; the connection is
+            over.
         """
         message = dict(observation)
         if reset:
@@ -94,21 +114,32 @@ class PolicyClient:
         try:
             self._socket.send(wire.pack(message))
         except websockets.exceptions.ConnectionClosed as error:
-            raise ConnectionError(f"{self._address}: {error}") from None
+            raise self._ended(error) from None
         reply = self._receive()
         if isinstance(reply, str):
             raise PolicyError(reply)
-        return wire.unpack(reply)
+        try:
+            reply = wire.unpack(reply)
+        except wire.WireError as error:
+            raise ReplyError(f"the reply cannot be read: {error}") from None
+        actions = self._check.actions(reply)
+        return {**reply, "actions": actions}
 
     def _receive(self):
         try:
             return self._socket.recv(timeout=self._timeout)
         except websockets.exceptions.ConnectionClosed as error:
-            raise ConnectionError(f"{self._address}: {error}") from None
+            raise self._ended(error) from None
         except TimeoutError:
             # A reply that comes late would be taken for the answer to the next observation.
             self.close()
             raise TimeoutError(f"{self._address}: no reply in {self._timeout} s") from None
+
+    def _ended(self, error: websockets.exceptions.ConnectionClosed) -> ConnectionError:
+        ours = error.sent is not None and not error.rcvd_then_sent
+        if ours and error.sent.code == 1009:
+            return ConnectionError(f"{self._address}: a reply above {MAX_REPLY_BYTES} bytes")
+        return ConnectionError(f"{self._address}: {error}")
 
     def close(self) -> None:
         """Ends the connection."""

@@ -2,6 +2,7 @@
 
 An array is a map of four binary keys: `__ndarray__` (true), `data` (its bytes in C order), `dtype`
 (numpy's code such as "<f4") and `shape`. A numpy scalar is `__npgeneric__`, `data` and `dtype`.
+What the package msgpack_numpy writes is read as well: `nd`, `type`, `kind`, `shape` and `data`.
 Booleans, integers and floats of fixed size alone: no object, string, structured or time dtypes,
 so nothing that arrives can run code or stand for more memory than was sent.
 """
@@ -70,7 +71,19 @@ def _unpack_numpy(found: dict):
         if not isinstance(value, (bool, int, float)):
             raise WireError(f"scalar: data is {type(value).__name__}; expected a number")
         return dtype.type(value)
+    if b"nd" in found:
+        return _of_msgpack_numpy(found)
     return found
+
+
+def _of_msgpack_numpy(found: dict):
+    """An array, or a scalar (`nd` false), which has its bytes as `data` and no shape."""
+    if found.get(b"kind"):  # b"O" holds a pickle, b"V" a structure
+        raise WireError(f"array: kind is {found[b'kind']!r:.40}; expected b'', plain numbers")
+    scalar = found[b"nd"] is not True
+    shape = [] if scalar else found.get(b"shape")
+    plain = _array({b"dtype": found.get(b"type"), b"shape": shape, b"data": found.get(b"data")})
+    return plain[()] if scalar else plain
 
 
 def _array(found: dict) -> np.ndarray:

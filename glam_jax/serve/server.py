@@ -5,9 +5,10 @@
     client  observation                                 msgpack, then again and again
     server  {"actions", "clipped", "server_timing"}     msgpack; or text: why it was refused
 
-An observation that is refused leaves the connection open; a message above the size limit ends its
-connection (close code 1009), and no one else's. Plain HTTP: /healthz says OK once warmed up,
-/stats gives counts and latencies as JSON.
+An observation that is refused leaves the connection open, one above the size limit as well. Only a
+message above OVERSIZE times the limit is not read to its end, so that it cannot fill the memory: it
+ends its connection (close code 1009, with the size), and no one else's. Plain HTTP: /healthz says
+OK once warmed up, /stats gives counts and latencies as JSON.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from glam_jax.serve.service import SettingsError
 from glam_jax.serve.session import Service, Session
 
 HEALTH, STATS = "/healthz", "/stats"
+OVERSIZE = 4
 
 
 def check_exposure(host: str, token: str | None) -> None:
@@ -94,7 +96,7 @@ class PolicyServer:
             # Browsers name their origin: no web page may drive a robot through a loopback port.
             origins=[None],
             compression=None,
-            max_size=self._max_message_bytes,
+            max_size=OVERSIZE * self._max_message_bytes,
             max_queue=1,
         )
 
@@ -142,11 +144,22 @@ class PolicyServer:
             loop = asyncio.get_running_loop()
             async for message in connection:
                 arrived = time.perf_counter()
+                if len(message) > self._max_message_bytes:
+                    await connection.send(self._too_large(len(message)))
+                    continue
                 reply = await loop.run_in_executor(self._worker, session.answer, message, arrived)
                 await connection.send(reply)
         except websockets.exceptions.ConnectionClosed as closed:
-            if closed.sent is not None and closed.sent.code == 1009:
+            ours = closed.sent is not None and not closed.rcvd_then_sent
+            if ours and closed.sent.code == 1009:
                 self._service.meter.refused("size")
             logging.info("a client left: %s", closed)
         finally:
             self._clients -= 1
+
+    def _too_large(self, size: int) -> str:
+        self._service.meter.refused("size")
+        return (
+            f"message refused: found {size} bytes; expected at most {self._max_message_bytes} "
+            "(--config.max_message_bytes)"
+        )

@@ -37,6 +37,18 @@ def test_the_bytes_are_those_of_openpis_client():
     assert wire.pack(sent[0, 1]) == msgpack.packb(scalar)
 
 
+def of_msgpack_numpy(**changes):
+    parts = {"nd": True, "type": "<i2", "kind": b"", "shape": (1, 2), "data": bytes([1, 0, 2, 0])}
+    return msgpack.packb({key.encode(): value for key, value in (parts | changes).items()})
+
+
+def test_what_the_package_msgpack_numpy_writes_is_read():
+    found = wire.unpack(of_msgpack_numpy())
+    assert found.dtype == np.int16 and found.tolist() == [[1, 2]]
+    scalar = wire.unpack(msgpack.packb({b"nd": False, b"type": "<f4", b"data": bytes(4)}))
+    assert scalar == 0 and scalar.dtype == np.float32 and np.ndim(scalar) == 0
+
+
 @pytest.mark.parametrize(
     "value", [np.array([{}]), np.array(["a"]), np.array([1j]), np.datetime64(0, "s"), object()]
 )
@@ -72,6 +84,12 @@ REFUSED = {
     "fraction": array(shape=[2.0]),
     "many dimensions": array(shape=[1] * 8 + [2]),
     "text as data": array(data="12345678"),
+    "pickled objects": of_msgpack_numpy(kind=b"O", type="|O", data=b"cos\nsystem\n."),
+    "pickled objects without a kind": of_msgpack_numpy(kind=b"", type="|O"),
+    "a structure": of_msgpack_numpy(kind=b"V", type=[["x", "<i2"]]),
+    "msgpack_numpy, too few bytes": of_msgpack_numpy(shape=(2, 2)),
+    "msgpack_numpy, no shape": of_msgpack_numpy(shape=None),
+    "msgpack_numpy, a long scalar": of_msgpack_numpy(nd=False),
     "scalar of text": msgpack.packb({b"__npgeneric__": True, b"data": "1", b"dtype": "<f4"}),
 }
 

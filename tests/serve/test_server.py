@@ -22,7 +22,7 @@ from running_server import MAX_BYTES, running
 import glam_jax
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
 from glam_jax.serve import service
-from glam_jax.serve.server import check_exposure
+from glam_jax.serve.server import OVERSIZE, check_exposure
 
 
 @pytest.fixture(scope="module")
@@ -122,15 +122,44 @@ def test_what_is_malformed_is_answered_and_the_connection_goes_on(policy, served
     assert refused == {"message": 6, "observation": len(MALFORMED) - 6}
 
 
-def test_too_large_a_message_ends_its_connection_alone(policy, served):
+def test_too_large_a_message_is_told_and_the_connection_goes_on(policy, served):
+    server, port = served
+    with PolicyClient(port=port) as client:
+        for size in (MAX_BYTES, 2 * MAX_BYTES):
+            message = {"image_front": bytes(size)}
+            said = f"refused: found {len(wire.pack(message))} bytes; expected at most {MAX_BYTES} "
+            with pytest.raises(PolicyError, match=said):
+                client.infer(message)
+        actions = client.infer(tiny_policy.observation(2))["actions"]
+        np.testing.assert_array_equal(actions, expected(policy, 2))
+    assert server.stats()["refused"] == {"size": 2} and server.stats()["served"] == 1
+
+
+def test_a_message_far_too_large_ends_its_connection_alone(policy, served):
     server, port = served
     with PolicyClient(port=port) as other:
         client = PolicyClient(port=port)
-        with pytest.raises(ConnectionError, match="1009|exceeds limit"):
-            client.infer({"image_front": np.zeros(MAX_BYTES, np.uint8)})
+        with pytest.raises(ConnectionError, match=r"1009 \(message too big\) .*exceeds limit"):
+            client.infer({"image_front": np.zeros(OVERSIZE * MAX_BYTES, np.uint8)})
         actions = other.infer(tiny_policy.observation(2))["actions"]
         np.testing.assert_array_equal(actions, expected(policy, 2))
     assert server.stats()["refused"] == {"size": 1}
+
+
+def test_arrays_of_msgpack_numpy_are_understood(policy, served):
+    _, port = served
+    seen = {
+        name: {
+            b"nd": True,
+            b"type": array.dtype.str,
+            b"kind": b"",
+            b"shape": array.shape,
+            b"data": array.tobytes(),
+        }
+        for name, array in tiny_policy.observation(6).items()
+    }
+    with PolicyClient(port=port) as client:
+        np.testing.assert_array_equal(client.infer(seen)["actions"], expected(policy, 6))
 
 
 def get(port, path, token=None):
