@@ -13,7 +13,8 @@ entries) and latents, whose scale is known, have a least deviation, since their 
 otherwise be as large as the signal.
 
 `proprio` (s) and `action` (a) are measured on the target source only, actions without those of an
-episode's last step, which start no transition; `ee_pose` (x^e) on all sources. Units are those of the key: m, rad, or none.
+episode's last step, which start no transition; `ee_pose` (x^e) on all sources. Units are those of
+the key: m, rad, or none.
 
     >>> stats = array_statistics(np.array([[0.0], [2.0]]))
     >>> float(normalize(np.array([2.0]), stats)[0])
