@@ -36,7 +36,7 @@ def masks(steps=STEPS):
     return found
 
 
-def example(index, with_actions, steps=STEPS, spoil=None):
+def example(index, with_actions, steps=STEPS, spoil=None, change=None):
     true = arrays(index, steps)
     quaternion = true["rotation"].as_quat()[:, [3, 0, 1, 2]]
     state = np.concatenate(
@@ -56,7 +56,10 @@ def example(index, with_actions, steps=STEPS, spoil=None):
             grip = np.float32([true["opening"][min(t + 1, steps - 1)]])
             step["action"] = {"joints": np.rad2deg(following).astype(np.float32), "grip": grip}
         made.append(step | {"observation": observation})
-    return {"steps": made, "episode_metadata": {"success": index != 1}}
+    if change:
+        change(index, made)
+    about = {"success": index != 1, "instruction": f"reach {index % 2}"}
+    return {"steps": made, "episode_metadata": about}
 
 
 class ForeignBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -64,8 +67,9 @@ class ForeignBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("0.1.0")
 
-    def __init__(self, name, with_actions, spoil=None, **kwargs):
-        self.name, self._with_actions, self._spoil = name, with_actions, spoil
+    def __init__(self, name, with_actions, spoil=None, change=None, **kwargs):
+        self.name, self._with_actions = name, with_actions
+        self._changes = {"spoil": spoil, "change": change}
         super().__init__(**kwargs)
 
     def _info(self):
@@ -82,7 +86,13 @@ class ForeignBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "grip": features.Tensor(shape=(1,), dtype=np.float32),
             }
         step["observation"] = observation
-        nested = {"steps": features.Dataset(step), "episode_metadata": {"success": np.bool_}}
+        nested = {
+            "steps": features.Dataset(step),
+            "episode_metadata": {
+                "success": np.bool_,
+                "instruction": features.Text(),
+            },
+        }
         return tfds.core.DatasetInfo(
             builder=self, features=features.FeaturesDict(nested), disable_shuffling=True
         )
@@ -92,13 +102,18 @@ class ForeignBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self):
         for index in range(EPISODES):
-            yield index, example(index, self._with_actions, spoil=self._spoil)
+            yield index, example(index, self._with_actions, **self._changes)
 
 
-def write(root, name, with_actions, file_format, spoil=None):
-    """Writes the dataset and returns its folder."""
+def write(root, name, with_actions, file_format, spoil=None, change=None):
+    """Writes the dataset and returns its folder.
+
+    `spoil` changes the states (T, 8) of an episode in place, `change` its finished steps.
+    """
     tfds.disable_progress_bar()
-    builder = ForeignBuilder(name, with_actions, spoil, data_dir=root, file_format=file_format)
+    builder = ForeignBuilder(
+        name, with_actions, spoil, change, data_dir=root, file_format=file_format
+    )
     builder.download_and_prepare()
     return builder.data_path
 

@@ -33,11 +33,13 @@ FOUNDATIONS = {"errors", "schema", "files", "config"}
 TORCH = ("layers", "optim", "policy", "training", "weights", "world_model")
 # Library -> the modules, or folders of modules, that may import it.
 DOORS = {
-    "mujoco": {"sim", "benchmark/engines"},
+    "mujoco": {"sim", "benchmark/engines", "own_data/forward_kinematics"},
     "tensorflow_datasets": {"data/dataset", "own_data/rlds_reader"},
     "tensorflow": {"data/dataset", "own_data/rlds_reader"},
     "rlds": {"own_data/rlds_reader"},
     "pyarrow": {"own_data/parquet"},
+    "h5py": {"own_data/hdf5_reader"},
+    "zarr": {"own_data/zarr_reader"},
     "av": {"own_data/video"},
     "orbax": {"runtime/checkpoint"},
     "gymnasium": {"client/simulator", "sim/vector_env"},

@@ -8,7 +8,7 @@ import numpy as np
 from etils import epath
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 
 # What kinematics does not need: shapes, whose mesh files are often not there, and what has them.
 _SHAPES = {
@@ -44,8 +44,9 @@ class Robot:
         try:
             self._model = mujoco.MjModel.from_xml_string(ElementTree.tostring(tree, "unicode"))
         except ValueError as error:
-            first = str(error).strip().splitlines()[0]
-            raise DataError(f"robot_file {path}: not readable by MuJoCo ({first})") from error
+            raise DataError(
+                f"robot_file {path}: not readable by MuJoCo ({first_line(error)})"
+            ) from error
         self._data = mujoco.MjData(self._model)
 
     def check(self, joints: Sequence[str], tools: Sequence[str]) -> None:
@@ -79,7 +80,7 @@ class Robot:
         return found
 
     def _joint(self, name: str) -> int:
-        kinds = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
+        kinds = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
         known = {
             self._model.joint(i).name: i
             for i in range(self._model.njnt)
@@ -104,7 +105,7 @@ def _tree(path: epath.Path) -> ElementTree.Element:
     try:
         tree = ElementTree.fromstring(files.read_bytes(path))
     except (OSError, ElementTree.ParseError) as error:
-        raise DataError(f"robot_file {path}: not readable ({error})") from error
+        raise DataError(f"robot_file {path}: not readable ({first_line(error)})") from error
     for above in list(tree.iter()):
         for place, child in reversed(list(enumerate(above))):
             if child.tag == "include":

@@ -17,7 +17,7 @@ from etils import epath
 from PIL import Image
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.raw_episode import Facts, RawEpisode
 
@@ -85,7 +85,9 @@ class Reader:
             with files.local(path) as at, h5py.File(at, "r") as file:
                 yield file[name]
         except (OSError, KeyError, RuntimeError) as error:
-            raise DataError(f"{path}, {name}: not readable as HDF5 ({error})") from error
+            raise DataError(
+                f"{path}, {name}: not readable as HDF5 ({first_line(error)})"
+            ) from error
 
     def facts(self, split: str) -> list[Facts]:
         """Reads the arrays of success and instruction."""
@@ -116,13 +118,11 @@ class Reader:
     def _steps(self, path: epath.Path, name: str) -> Iterator[dict[str, np.ndarray]]:
         with self._group(path, name) as group:
             arrays = {key: group[key] for key in self._keys.uses()}
-            if len(lengths := {len(array) for array in arrays.values()}) > 1:
-                named = ", ".join(f"{key} {len(array)}" for key, array in arrays.items())
-                raise DataError(
-                    f"{path}, {name}: {sorted(lengths)} steps, expected one length: {named}"
-                )
+            lengths = {key: len(array) for key, array in arrays.items()}
+            if len(set(lengths.values())) > 1:
+                raise DataError(f"{path}, {name}: arrays of unequal lengths, {lengths}")
             encoded = {key for key, array in arrays.items() if _is_encoded(array)}
-            for step in range(lengths.pop()):
+            for step in range(max(lengths.values())):
                 yield {
                     key: _picture(array[step], f"{path}, {name}, step {step}, {key}")
                     if key in encoded
@@ -165,7 +165,7 @@ def _picture(stored, place: str) -> np.ndarray:
         with Image.open(io.BytesIO(_bytes(stored)), formats=_ENCODINGS) as picture:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{place}: not readable as a picture ({error})") from error
+        raise DataError(f"{place}: not readable as a picture ({first_line(error)})") from error
 
 
 def _by_number(path: epath.Path) -> tuple[int, str]:

@@ -94,7 +94,7 @@ class ImageForm:
         guess = image.dtype.kind == "f" and self.high == 255.0 and most <= 1.0
         if guess or least < self.low - _BEYOND * spread or most > self.high + _BEYOND * spread:
             raise DataError(
-                f"found {image.dtype} from {least:g} to {most:g}, expected {self.low:g} to "
+                f"found {image.dtype} from {least:.3g} to {most:.3g}, expected {self.low:g} to "
                 f"{self.high:g}; low and high of image_forms are the numbers of black and white"
             )
         scaled = (image.astype(np.float32) - self.low) * (255.0 / spread)

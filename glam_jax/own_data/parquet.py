@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 
 try:
     import pyarrow as pa
@@ -42,7 +42,7 @@ def _readable(path: epath.Path) -> Iterator[epath.Path]:
         with files.local(path) as at:
             yield at
     except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not readable as Parquet ({error})") from error
+        raise DataError(f"{path}: not readable as Parquet ({first_line(error)})") from error
 
 
 def read(

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.raw_episode import Facts, RawEpisode
 
@@ -61,7 +61,9 @@ class Reader:
         try:
             self._builder = tfds.builder_from_directory(self.folder)
         except Exception as error:  # whatever a damaged description makes TFDS raise
-            raise DataError(f"{self.folder}: not readable as a dataset ({error})") from error
+            raise DataError(
+                f"{self.folder}: not readable as a dataset ({first_line(error)})"
+            ) from error
         self.lengths = {s: i.num_examples for s, i in self._builder.info.splits.items()}
         for split in {keys.split, keys.heldout_split or keys.split} - set(self.lengths):
             self._add_slice(split)
@@ -86,7 +88,7 @@ class Reader:
                 self.lengths[split] = self._builder.info.splits[split].num_examples
             except Exception as error:  # TFDS's own, of several types
                 raise DataError(
-                    f"{self.folder}: split {split!r} is not readable ({error})"
+                    f"{self.folder}: no split {split!r} ({first_line(error)})"
                 ) from error
 
     def facts(self, split: str) -> list[Facts]:
@@ -99,7 +101,7 @@ class Reader:
                 found.append(Facts(len(leaf), *self._about(example)))
             except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
                 place = f"{self.folder}, {split} episode {index}"
-                raise DataError(f"{place}: damaged or empty ({error})") from error
+                raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
         return found
 
     def episode(self, split: str, index: int) -> RawEpisode:
@@ -110,7 +112,7 @@ class Reader:
             success, text = self._about(example)
         except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
             self._open = ("", 0, iter(()))
-            raise DataError(f"{place}: damaged or empty ({error})") from error
+            raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
         return RawEpisode(index, self._steps(example["steps"], place), success, text)
 
     def _example(self, split: str, index: int) -> Mapping:
@@ -182,7 +184,7 @@ class Reader:
             )
             yield from steps.as_numpy_iterator()
         except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
-            raise DataError(f"{place}: damaged or empty ({error})") from error
+            raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
 
 
 def _find(path: epath.Path) -> epath.Path:

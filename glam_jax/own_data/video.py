@@ -6,7 +6,7 @@ import numpy as np
 from etils import epath
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 
 try:
     import av
@@ -51,7 +51,7 @@ def frames(
                 if (number := number + 1) == count:
                     return
     except (av.FFmpegError, IndexError, TypeError, OSError) as error:
-        raise DataError(f"{path}: not readable as a video ({error})") from error
+        raise DataError(f"{path}: not readable as a video ({first_line(error)})") from error
     raise DataError(f"{path}: ends after {number} of {count} frames from {start:.4f} s on")
 
 

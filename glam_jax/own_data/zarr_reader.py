@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.raw_episode import Facts, RawEpisode
 
@@ -45,7 +45,7 @@ class Reader:
         except Exception as error:  # zarr's errors share no type
             raise DataError(
                 f"{self.folder}: not readable as a replay buffer with data and {_ENDS} "
-                f"({type(error).__name__}: {error})"
+                f"({type(error).__name__}: {first_line(error)})"
             ) from error
         if not len(self._ends) or (np.diff(self._ends, prepend=0) < 1).any():
             raise DataError(

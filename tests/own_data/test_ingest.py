@@ -131,6 +131,21 @@ def test_a_nan_is_named_with_episode_and_step(make, tmp_path, kind):
     assert not list((tmp_path / "data").glob("*"))
 
 
+def test_an_action_that_starts_no_transition_may_be_anything(make, tmp_path):
+    def last_action_is_nan(index, steps):
+        steps[-1]["action"] = {
+            name: np.full_like(a, np.nan) for name, a in steps[-1]["action"].items()
+        }
+
+    path = foreign_data.write(tmp_path, "nan", True, "tfrecord", change=last_action_is_nan)
+    plain, config = make(), make(arm={"path": str(path)})
+    foreign_data.provide(plain)
+    expected = [episode.steps["action"][:-1] for episode in read(plain, "arm")]
+    foreign_data.provide(config)
+    for episode, actions in zip(read(config, "arm"), expected, strict=True):
+        np.testing.assert_array_equal(episode.steps["action"][:-1], actions)
+
+
 def test_more_episodes_than_there_are_is_an_error(make):
     with pytest.raises(DataError, match="5 episodes; 6 are wanted"):
         foreign_data.provide(make(), episodes=5)
@@ -142,7 +157,7 @@ def test_tensorflow_loads_on_this_path_only():
         "import sys\n"
         "from glam_jax.experiment import experiment\n"
         "from glam_jax.own_data import __main__\n"
-        "assert not {'tensorflow', 'rlds', 'reverb', 'pyarrow', 'av'} & set(sys.modules)"
+        "assert not {'tensorflow', 'rlds', 'pyarrow', 'av', 'h5py', 'zarr'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

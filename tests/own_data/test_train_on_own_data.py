@@ -110,7 +110,7 @@ def test_masks_by_colour_are_what_the_world_model_sees(run):
     config, _, _ = run
     store = gather.gather(config).store
     front = store.pictures("mask", np.arange(store.lengths.sum()))[:, 0]
-    expected = images.square_masks(foreign_data.masks(), 16, "crop")[..., 0]
+    expected = [images.square_mask(mask, 16, "crop")[..., 0] for mask in foreign_data.masks()]
     np.testing.assert_array_equal(front[..., 0], np.tile(expected, (len(store.lengths), 1, 1)))
 
 
@@ -135,5 +135,5 @@ def test_a_method_on_masks_without_masks_is_refused(run, tmp_path):
 
 def test_the_example_config_can_be_read_and_names_what_is_missing():
     config = f"--config={ROOT}/configs/own_data.py"
-    with pytest.raises(UserError, match="my_arm/1.0.0: no dataset there"):
+    with pytest.raises(UserError, match="my_arm/1.0.0: no such file or folder"):
         commands.run("glam_jax.own_data.__main__", "ingest", config)

@@ -4,7 +4,7 @@ from etils import epath
 
 from glam_jax import files
 from glam_jax.data.recording import Recording
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data import key_map
 from glam_jax.own_data.convert import Aim
 from glam_jax.own_data.key_map import KeyMap
@@ -45,4 +45,4 @@ def read(folder: epath.Path) -> tuple[str, str, KeyMap, Aim]:
             "key map: --config=configs/own_data.py --source=NAME"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+        raise DataError(f"{path}: damaged ({type(error).__name__}: {first_line(error)})") from error

@@ -21,7 +21,7 @@ from absl import logging
 from etils import epath
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data import parquet
 
 VERSION = "v3.0"  # that is written
@@ -100,7 +100,9 @@ class Meta:
         try:
             name = PurePosixPath(template.format(**parts))
         except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-            raise DataError(f"{self.folder}/meta/info.json: path {template!r} ({error})") from error
+            raise DataError(
+                f"{self.folder}/meta/info.json: path {template!r} ({first_line(error)})"
+            ) from error
         if name.is_absolute() or ".." in name.parts:
             raise DataError(f"{self.folder}/meta/info.json: path {template!r} leads outside")
         return self.folder / name
@@ -116,7 +118,7 @@ def read(folder: epath.Path) -> Meta:
     try:
         info = files.read_json(place)
     except OSError as error:
-        raise DataError(f"{place}: not readable ({error})") from error
+        raise DataError(f"{place}: not readable ({first_line(error)})") from error
     known = (*ONE_FILE_EACH, VERSION)
     if not isinstance(info, dict) or "codebase_version" not in info:
         raise DataError(f"{place}: no codebase_version, expected {', '.join(known)} of LeRobot")
@@ -182,9 +184,9 @@ def _lines(folder: epath.Path) -> list[dict]:
                     raise DataError(f"{path}, line {number}: {row!r}, expected keys {list(_ROW)}")
                 rows.append(row)
     except OSError as error:
-        raise DataError(f"{path}: not readable ({error})") from error
+        raise DataError(f"{path}: not readable ({first_line(error)})") from error
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: not JSON ({error})") from error
+        raise DataError(f"{path}, line {number}: not JSON ({first_line(error)})") from error
     return sorted(rows, key=lambda row: row["episode_index"])
 
 

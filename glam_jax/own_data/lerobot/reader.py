@@ -9,7 +9,7 @@ from etils import epath
 from PIL import Image
 
 from glam_jax import files
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 from glam_jax.own_data import parquet
 from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.lerobot import meta
@@ -183,7 +183,9 @@ def _pictures(encoded: list[bytes], place: str) -> Iterator[np.ndarray]:
                     raise ValueError(f"mode {picture.mode} is of depth, expected colours")
                 found = np.asarray(picture.convert("RGB"))
         except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{place}, step {step}: not readable as a picture ({error})") from error
+            raise DataError(
+                f"{place}, step {step}: not readable as a picture ({first_line(error)})"
+            ) from error
         size = size or found.shape
         if found.shape != size:
             raise DataError(f"{place}, step {step}: {found.shape}, expected {size} as before")
