@@ -1,4 +1,4 @@
-"""Your own recordings: any RLDS or LeRobot datasets, described by a key map for each.
+"""Your own recordings, described by a key map for each source; see docs/own_data.md.
 
     python -m glam_jax.own_data ingest --config=configs/own_data.py  # convert, once
     python -m glam_jax.inspect runs/data/my_task_my_arm_64px         # look at what came in
@@ -21,16 +21,22 @@ CUBE = {
 }
 
 # The target: the robot that the policy is for. Keys are paths inside a step, or columns of a
-# LeRobot dataset; [i] and [from:to] pick numbers. With two arms, position, rotation and gripper
-# have one key for each: ("a", "b").
+# LeRobot dataset; [i] and [from:to] pick numbers, a comma joins them. With two arms, position,
+# rotation and gripper have one key for each: ("a", "b").
 MY_ARM = {
-    # Has dataset_info.json (TFRecord or ArrayRecord), or is a LeRobot dataset: has meta/info.json.
+    # RLDS: has dataset_info.json. LeRobot: has meta/info.json. An HDF5 file or a folder of them,
+    # one an episode. A .zarr or .zarr.zip of UMI.
     "path": "~/tensorflow_datasets/my_arm/1.0.0",
     "split": "train",
     "heldout_split": "",  # "": the last episodes of `split` are kept apart
+    "episodes": "",  # which ones, such as 0:50,60; "": all
+    "on_bad": "error",  # skip: a bad episode is left out and named
     "rate_hz": 10.0,  # as recorded; resampled to `rate_hz` below
-    # The two cameras, the same placement in all sources. "": there was none, it stays black.
+    # The cameras, any number, the same placement in all sources. "": there was none.
     "views": {"front": "observation/image", "overhead": "observation/image_overhead"},
+    # How pictures are stored, where they are not uint8 RGB (H, W, 3), upright: low, high, channels,
+    # colours, crop, flip, turn, such as {"overhead": {"colours": "bgr", "turn": 180}}.
+    "image_forms": {"front": {}, "overhead": {}},
     # For the methods on masks (glam_o, ...), of each view in one of three ways, or in none.
     # Stored: a key; any number above 0 is on the objects.
     "masks": {"front": "", "overhead": ""},
@@ -45,6 +51,7 @@ MY_ARM = {
     "position_unit": "m",  # m, cm or mm
     "rotation": "observation/state[3:7]",
     # quaternion_xyzw, quaternion_wxyz, rotation_vector, 6d (first two columns), 6d_rows, matrix,
+    # matrix_4x4 (rows), matrix_4x4_columns (position and rotation name the same matrix),
     # euler_xyz (fixed axes, first x) or euler_ZYX (moving axes, first Z), in any order of axes.
     "rotation_form": "quaternion_xyzw",
     "angle_unit": "rad",  # rad or deg, of Euler angles and rotation vectors
@@ -66,7 +73,8 @@ MY_ARM = {
     "action_offset": 0.0,
     # sar: a step's action follows its observation, as RLDS has it; ars: it led to it.
     "alignment": "sar",
-    "success": "",  # key of the episode's success, such as episode_metadata/success; "": all
+    # Key of the episode's success, such as episode_metadata/success; failed ones are left out.
+    "success": "",
     "cameras": "table 1",  # a name; only sources with the same one are trained together
     "weight": 1.0,  # how likely a window is, relative to other sources of its kind
 }

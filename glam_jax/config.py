@@ -316,6 +316,8 @@ def _audit() -> ConfigDict:
     audit = ConfigDict()
     # Most error of decoded actions on held-out target transitions, mm at the gripper.
     audit.decoded_error_mm = 10.0
+    # The same for robots that are not simulated here, as a share of the actions' own spread.
+    audit.decoded_error_share = 0.2
     # Most energy coefficient between the latents of both sources, 0 to 1.
     audit.latent_distance = 0.1
     # Most AUC of a classifier that tells the sources apart from z, 0.5 to 1.

@@ -33,6 +33,8 @@ def main(_):
     gates = audit.audit(workdir, _SOURCE.value, _BROKEN.value, _TASK.value)
     failed = [gate.name for gate in gates if not gate.passed]
     print(page.table(gates))
+    if not any(gate.name == "replay_lower" for gate in gates):
+        print("Replay is left out: the robot is not simulated here.")
     print(f"{_SOURCE.value}: " + (f"NOT fit: {', '.join(failed)}" if failed else "fit to use"))
     return int(bool(failed))
 

@@ -1,8 +1,9 @@
 """Whether an auxiliary source is fit to learn from: what is measured of it, and the gates.
 
 All of it is read off a pretrained world model and episodes that it was not trained on; no policy
-is needed, and no simulation except for replay, whose summary is handed in. Each gate compares
-one number with its threshold in `config.audit`, and a source is fit if all of them pass.
+is needed, and no simulation except for replay, whose summary is handed in where there is one. Each
+gate compares one number with its threshold in `config.audit`, and a source is fit if all of them
+pass.
 
 Why these numbers. A p value answers whether two sources differ at all, which with enough episodes
 they always do, a good source included: it is reported, and gates nothing. What is gated are sizes
@@ -19,7 +20,7 @@ trust a source.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -67,8 +68,8 @@ class Evidence:
     Attributes:
       z_source, z_target: latents of each episode, (T_i - 1, Z).
       decoder_range: where in latent space the action decoder was trained.
-      decoded_error: mm at the gripper on the target's transitions, `heldout_ee_mm` and its
-        95th percentile `heldout_ee_mm_p95`.
+      decoded_error: on the target's transitions, as of `WorldModel.decoded_error`.
+      decoded_share: the root mean square of that error over the actions' own deviation.
       latent_distance, p_value: of `energy_test`. classifier_auc: of `separability`.
       inside_range, forward_pose, forward_visual: (source, target) share of latents in the
         decoder's range, and forward error over copy baseline, of the end-effector pose and of
@@ -79,6 +80,7 @@ class Evidence:
     z_target: list[np.ndarray]
     decoder_range: LatentRange
     decoded_error: dict[str, float]
+    decoded_share: float
     latent_distance: float
     p_value: float
     classifier_auc: float
@@ -93,6 +95,7 @@ def measure(
     heldout: Sequence[Episode],
     source: Sequence[Episode],
     settings: ConfigDict,
+    config: ConfigDict | None = None,
 ) -> Evidence:
     """Measures a source against the target; nothing is simulated.
 
@@ -103,14 +106,14 @@ def measure(
       world_model: of a finished stage 1, with an action decoder.
       train: target episodes that it was trained on. heldout: others.
       source: episodes of the auxiliary source, held out too.
-      settings: `config.audit`.
+      settings: `config.audit`. config: of the run; None is of a simulated arm.
 
     Raises:
       ValueError: the world model decodes no actions, or there are fewer than two episodes.
       DataError: episodes that do not go together (`recording.check_together`).
     """
     seen = (world_model.modality,)
-    both = Store(heldout, source, seen)
+    both, target = Store(heldout, source, seen), Store(heldout, (), seen)
     z = both.per_episode(world_model.label(both))
     z_target, z_source = z[: len(heldout)], z[len(heldout) :]
     inputs = world_model.decoder_inputs(Store(train, (), seen))
@@ -122,7 +125,8 @@ def measure(
         z_source=z_source,
         z_target=z_target,
         decoder_range=known,
-        decoded_error=world_model.decoded_error(Store(heldout, (), seen)),
+        decoded_error=world_model.decoded_error(target, config),
+        decoded_share=_decoded_share(world_model, target),
         latent_distance=apart,
         p_value=p_value,
         classifier_auc=separability(white_source, white_target),
@@ -147,15 +151,8 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
         source, target = getattr(evidence, name)
         return gate(name, asks, source, at_least, f"the target itself: {target:.3f}")
 
-    p95 = evidence.decoded_error["heldout_ee_mm_p95"]
     found = [
-        gate(
-            "decoded_error_mm",
-            "decoded-action error on held-out target transitions, mm at the gripper",
-            evidence.decoded_error["heldout_ee_mm"],
-            False,
-            f"95% of transitions below {p95:.1f} mm",
-        ),
+        _decoding(evidence, gate),
         gate(
             "latent_distance",
             "energy coefficient between the source's and the target's latents",
@@ -186,6 +183,23 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
         asks = "replay success of decoded actions, lower end of its 95% interval"
         found.append(gate("replay_lower", asks, replay["wilson_low"], True, rate.format(**replay)))
     return found
+
+
+def _decoding(evidence: Evidence, gate: Callable[..., Gate]) -> Gate:
+    """The gate of decoded actions: in mm where the robot's kinematics are known here."""
+    asks = "decoded-action error on held-out target transitions"
+    if (error := evidence.decoded_error.get("heldout_ee_mm")) is None:
+        asks = f"{asks}, as a share of the actions' own spread"
+        return gate("decoded_error_share", asks, evidence.decoded_share, False)
+    p95 = evidence.decoded_error["heldout_ee_mm_p95"]
+    note = f"95% of transitions below {p95:.1f} mm"
+    return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, False, note)
+
+
+def _decoded_share(world_model: WorldModel, heldout: Store) -> float:
+    decoded, recorded = world_model.decode(world_model.label(heldout)), heldout.transition_actions()
+    spread = world_model.stats["action"]["std"]
+    return float(np.sqrt(np.mean(np.square((np.asarray(decoded) - recorded) / spread))))
 
 
 def _what_pictures_tell(of_target: float) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from scipy import special, stats
 from scipy.spatial import distance
 
+from glam_jax.errors import DataError
+
 # Transitions of an episode that are compared, evenly spread: neighbours hardly differ.
 PER_EPISODE = 64
 # Of the classifier: ridge penalty on standardised features, and Newton steps at most.
@@ -42,7 +44,7 @@ def energy_test(
       shrinks with the number of episodes for any real difference, harmless or not.
 
     Raises:
-      ValueError: fewer than two episodes in a set.
+      DataError: fewer than two episodes in a set.
     """
     _check(one, other)
     between = _episode_distances([*one, *other])
@@ -69,7 +71,7 @@ def separability(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> floa
       one, other: episodes of latents, each (T_i, Z), scaled to about unit variance.
 
     Raises:
-      ValueError: as `energy_test`.
+      DataError: as `energy_test`.
     """
     _check(one, other)
     folds, rng = min(FOLDS, len(one), len(other)), np.random.default_rng(0)
@@ -96,8 +98,9 @@ def thin(z_TxZ: np.ndarray) -> np.ndarray:
 
 def _check(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> None:
     if min(len(one), len(other)) < 2:
-        raise ValueError(
-            f"found {len(one)} and {len(other)} episodes; expected at least 2 of each source"
+        raise DataError(
+            f"{len(one)} and {len(other)} held-out episodes; 2 of each source are needed, by "
+            "data.heldout_episodes"
         )
 
 

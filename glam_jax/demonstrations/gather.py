@@ -1,7 +1,7 @@
 """The demonstrations of a run: which sources it learns from, provided and read."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ml_collections import ConfigDict
 
@@ -51,6 +51,11 @@ def source(config: ConfigDict, name: str) -> Source:
       UserError: it is not known; lists the known ones.
     """
     return _kind(config)(config, name)
+
+
+def known(config: ConfigDict) -> Collection[str]:
+    """Names of the sources that a run of the config may use."""
+    return _kind(config).known(config)
 
 
 def _kind(config: ConfigDict) -> type[Source]:

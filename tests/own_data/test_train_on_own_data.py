@@ -61,7 +61,9 @@ def run(tmp_path_factory):
         "method=glam_o,scale=quick",
         arm_proprio=7,
         arm_action=7,
-        auxiliary={"handheld": 4, "again": 2},
+        target_episodes=3,
+        heldout_episodes=2,
+        auxiliary={"handheld": 3, "again": 2},
         joins_target=("again",),
         sources={
             "arm": keys,
@@ -77,7 +79,7 @@ def run(tmp_path_factory):
 
 def test_a_run_on_own_data_ends_with_a_policy(run):
     config, folder, results = run
-    assert results["sources"] == {"arm": 4, "again": 2, "handheld": 4}
+    assert results["sources"] == {"arm": 3, "again": 2, "handheld": 3}
     assert "success_rate" not in results and (folder / "sources.png").exists()
     for stage in ("stage1", "stage2"):
         assert results["decoded_error"][stage]["heldout_action_rms"] > 0
@@ -100,10 +102,10 @@ def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
 def test_the_joined_source_is_target_data_and_weighted(run):
     config, _, _ = run
     store = gather.gather(config).store
-    assert store.targets == 6 and len(store.lengths) == 10
-    np.testing.assert_array_equal(store.weights, [1] * 4 + [3] * 2 + [1] * 4)
-    assert store.arrays["action"][: store.starts[6]].any()
-    assert not store.arrays["action"][store.starts[6] :].any()
+    assert store.targets == 5 and len(store.lengths) == 8
+    np.testing.assert_array_equal(store.weights, [1] * 3 + [3] * 2 + [1] * 3)
+    assert store.arrays["action"][: store.starts[5]].any()
+    assert not store.arrays["action"][store.starts[5] :].any()
 
 
 def test_masks_by_colour_are_what_the_world_model_sees(run):
@@ -112,6 +114,17 @@ def test_masks_by_colour_are_what_the_world_model_sees(run):
     front = store.pictures("mask", np.arange(store.lengths.sum()))[:, 0]
     expected = [images.square_mask(mask, 16, "crop")[..., 0] for mask in foreign_data.masks()]
     np.testing.assert_array_equal(front[..., 0], np.tile(expected, (len(store.lengths), 1, 1)))
+
+
+def test_the_audit_leaves_out_replay_alone(run, capsys):
+    _, folder, _ = run
+    commands.run("glam_jax.audit.__main__", f"--workdir={folder}", "--source=handheld")
+    assert "Replay is left out: the robot is not simulated here." in capsys.readouterr().out
+    found = json.loads((folder / "audit_handheld.json").read_text())
+    gates = {gate["name"]: gate for gate in found["gates"]}
+    assert "replay_lower" not in gates and len(gates) == 7
+    assert gates["decoded_error_share"]["value"] > 0
+    assert "only the robot can tell" in (folder / "audit_handheld.html").read_text()
 
 
 def test_what_needs_a_simulation_says_so(run):
