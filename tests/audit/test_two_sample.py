@@ -5,6 +5,7 @@ import pytest
 
 from glam_jax.audit.latent_range import LatentRange
 from glam_jax.audit.two_sample import PER_EPISODE, energy_test, separability, thin
+from glam_jax.errors import DataError
 
 
 def episodes(rng, count, shift=0.0, spread=1.0, own=0.5):
@@ -54,7 +55,7 @@ def test_shifted_and_scattered_sets_are_told_apart(rng, other):
 def test_too_little_is_refused():
     good = [np.zeros((4, 2))] * 2
     for test in (energy_test, separability):
-        with pytest.raises(ValueError, match="1 and 2 episodes; expected at least 2"):
+        with pytest.raises(DataError, match="1 and 2 held-out episodes; 2 of each"):
             test(good[:1], good)
 
 
