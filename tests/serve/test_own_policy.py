@@ -15,6 +15,8 @@ import glam_jax
 from glam_jax.client import PolicyClient, PolicyError
 from glam_jax.experiment.workdir import STORED, Workdir, WorkdirError
 from glam_jax.own_data import key_map
+from glam_jax.own_data.convert import Aim
+from glam_jax.schema import Layout
 from glam_jax.serve import service
 from glam_jax.serve.border import ObservationError
 from glam_jax.serve.raw_form import RawForm
@@ -202,3 +204,34 @@ def test_names_that_do_not_fit_are_refused(names, said):
     values = foreign_data.key_map("somewhere", True, client_names=names)
     with pytest.raises(key_map.DataError, match=said):
         key_map.read("arm", values, arms=1)
+
+
+def test_actions_come_in_the_stored_order_with_zeros_where_nothing_is_picked():
+    values = {
+        "path": "somewhere",
+        "rate_hz": 10.0,
+        "views": {"front": "observation/image", "wrist": "observation/wrist_image"},
+        "proprio": "observation/state",
+        "action": ("action[2:4],grip", "action[0]"),
+        "action_scale": (1.0, 1.0, 2.0, -1.0),
+        "client_names": {"image": "observation/image"},
+    }
+    aim = Aim(Layout(1, 8, True, 3, 4, views=("front", "wrist")), 10.0, "other")
+    stored = {
+        "observation/image": [[None, None, 3], "uint8"],
+        "observation/wrist_image": [[9, 9, 3], "uint8"],
+        "observation/state": [[3], "int64"],
+        "action": [[5], "float32"],
+        "grip": [[], "float32"],
+    }
+    form = RawForm(key_map.read("arm", values, arms=1), aim, stored)
+    assert form.parts == {"action": 5, "grip": 1}
+    found = form.actions(np.array([[[1.0, 2.0, 3.0, 4.0]]]))
+    np.testing.assert_array_equal(found, [[[-4, 0, 1, 2, 0, 1.5]]])
+    assert form.spec["image"][0] == (None, None, 3)
+    assert form.spec["observation/state"] == ((3,), np.float64)  # whole numbers are not rounded to
+    sent = {"image": np.zeros((5, 7, 3), np.uint8), "observation/state": np.arange(3)}
+    seen = form.observation(sent | {"observation/wrist_image": np.ones((9, 9, 3), np.uint8)})
+    assert {name: array.shape for name, array in seen.items()} == {
+        "image_front": (8, 8, 3), "image_wrist": (8, 8, 3), "ee_pose": (10,), "proprio": (3,)
+    }  # fmt: skip
