@@ -4,7 +4,9 @@ import functools
 
 import numpy as np
 
-from glam_jax.serve.actions import Limits, Receding
+from glam_jax.serve import border
+from glam_jax.serve.actions import Receding
+from glam_jax.serve.limits import Limits
 from glam_jax.serve.session import Service
 
 STRIDE, REACHED = 0.1, 0.01  # m moved in a control step at most, m from the goal
@@ -82,9 +84,9 @@ def service(**changes):
     """A service of the policy; `changes` are of its metadata."""
     low, high = np.full(2, -0.8, np.float32), np.full(2, 0.8, np.float32)
     return Service(
+        read=functools.partial(border.check, spec=SPEC),
         policy=policy,
-        spec=SPEC,
-        allowed={},
+        measured=lambda seen: seen["proprio"],
         limits=Limits(low, high, np.full(2, np.inf, np.float32)),
         make_execution=functools.partial(Receding, EXECUTE),
         forget_s=100.0,

@@ -6,6 +6,8 @@ checkpoint: `statistics[key][name]` has the shape of one step of the key, with n
     mean, std       over all steps
     min, max        over all steps
     diff_std        of x_{t+1} - x_t within episodes (ee_pose, proprio)
+    low, high       min and max, those of a constant as well (action)
+    step            largest |x_{t+1} - x_t| within episodes (action)
 
 A number that never changes has a deviation of 1 and a range of 2, so that it is 0 when it is
 scaled. Small motions are scaled like large ones, whatever their units; only rotations (matrix
@@ -70,10 +72,16 @@ def statistics(store: Store) -> Statistics:
     """Statistics of a mix of sources: `proprio` and `action` of the target's episodes alone."""
     arrays, targets = store.arrays, int(store.lengths[: store.targets].sum())
     rotation = np.tile(np.isin(np.arange(EE_DIM), ROTATION), store.layout.arms)
+    action_NA, starts_N = arrays["action"], store.starts_of(1, target=True)
     return {
         "ee_pose": _moving(arrays["ee_pose"], store.starts, rotation),
         "proprio": _moving(arrays["proprio"][:targets], store.starts[: store.targets]),
-        "action": array_statistics(arrays["action"][store.starts_of(1, target=True)]),
+        "action": array_statistics(action_NA[starts_N])
+        | {
+            "low": action_NA[starts_N].min(0),
+            "high": action_NA[starts_N].max(0),
+            "step": _largest_step(action_NA, store.starts_of(2, target=True)),
+        },
     }
 
 
@@ -87,6 +95,15 @@ def _moving(
     diff_std = np.maximum(differences.std(0), DIFF_FLOOR * rotation_D)
     still = diff_std <= _ROUNDING * found["std"]
     return found | {"diff_std": np.where(still, found["std"], diff_std).astype(np.float32)}
+
+
+def _largest_step(x_ND: np.ndarray, starts_n: np.ndarray) -> np.ndarray:
+    """(D,): how far each number moved at most from one of these rows to the next; inf if there are
+    none."""
+    if not len(starts_n):
+        return np.full(x_ND.shape[1], np.inf, np.float32)
+    steps = np.abs(x_ND[starts_n + 1].astype(np.float64) - x_ND[starts_n])
+    return steps.max(0).astype(np.float32)
 
 
 def normalize(x, stats: dict):

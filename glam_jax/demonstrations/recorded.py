@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
-from glam_jax.data.recording import Recording
+from glam_jax.data import dataset
+from glam_jax.data.recording import Recording, describe
 from glam_jax.demonstrations.source import Source
 from glam_jax.errors import ConfigError, DataError
 from glam_jax.own_data import ingest
@@ -60,6 +61,11 @@ class RecordedSource(Source):
     @property
     def weight(self) -> float:
         return self.keys.weight
+
+    @property
+    def stored(self) -> dict[str, list]:
+        folder = dataset.dataset_path(self.config.data.root, self.recording)
+        return describe(folder).about["stored"]
 
     def check(self) -> None:
         """Raises DataError where the method needs masks or poses that the source does not have."""

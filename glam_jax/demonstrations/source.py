@@ -99,6 +99,11 @@ class Source(abc.ABC):
         """How likely a window of it is drawn, relative to other sources of its kind."""
         return 1.0
 
+    @property
+    def stored(self) -> dict[str, list]:
+        """Key -> [shape, dtype] of what it recorded, once it is provided; {} in simulation."""
+        return {}
+
     def check(self) -> None:  # noqa: B027, most sources have nothing to check
         """Raises DataError where the run's method cannot learn from the source."""
 

@@ -16,7 +16,7 @@ from glam_jax.display import contact_sheet, plots
 from glam_jax.evaluation import joints, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
 from glam_jax.experiment import borrowed
-from glam_jax.experiment.workdir import STAGE1, Workdir
+from glam_jax.experiment.workdir import STAGE1, STORED, Workdir
 from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
@@ -90,7 +90,10 @@ def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
     with hosts.leader_first():
         workdir.claim(config)
         with workdir.timed("collect"):
-            return gather.gather(config)
+            data = gather.gather(config)
+        if (stored := gather.target(config).stored) and hosts.is_leader():
+            files.write_json(workdir.path / STORED, stored)
+        return data
 
 
 def make_world_model(config: ConfigDict, data: gather.Data, workdir: Workdir) -> WorldModel:

@@ -14,6 +14,8 @@ from glam_jax.runtime import hosts
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
 STAGE1, REPLAY = "stage1.json", "replay.json"
+# Of a run on own data: key -> [shape, dtype] of what its target recorded.
+STORED = "stored.json"
 
 
 class WorkdirError(UserError, ValueError):

@@ -62,7 +62,7 @@ class KeyMap:
         max_steps: bounds of their recorded lengths, 0 for none.
       on_bad: what a bad episode does: `error` ends the conversion, `skip` leaves it out.
       cameras: a name of where the cameras stood; sources that are trained together share it.
-      client_names: key -> what the observations that a served policy receives call it.
+      client_names: what the clients of a served policy call an array -> its key, where they differ.
       weight: how often its rows are drawn, relative to other sources of its kind.
     """
 
@@ -145,6 +145,21 @@ class KeyMap:
             if mask := self.masks[view]:
                 found.setdefault(mask, []).append(f"mask_{view}")
         return found
+
+    def for_clients(self) -> "KeyMap":
+        """The same with the names of clients for keys."""
+        names = self.names
+        numbers = {
+            role: tuple(selector.renamed(names) for selector in selectors)
+            for role, selectors in self.numbers.items()
+        }
+        views = {view: names.get(key, key) for view, key in self.views.items()}
+        return dataclasses.replace(self, views=views, **numbers)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Key -> what clients call it, where they call it otherwise."""
+        return {key: name for name, key in self.client_names.items()}
 
     def stored_form(self) -> dict:
         """All that the converted episodes depend on, as plain values, to recognise a change."""
@@ -333,9 +348,19 @@ def _check(made: KeyMap, arms: int) -> None:
         fail(f"mask_hold_s is {made.mask_hold_s}, expected 0 or more seconds")
     try:
         rotations.width(made.rotation_form)
-        made.numbers  # noqa: B018, parses
+        made.for_clients().numbers  # noqa: B018, parses
     except ValueError as error:
         fail(str(error))
+    _check_names_of_clients(made, fail)
+
+
+def _check_names_of_clients(made: KeyMap, fail) -> None:
+    known = made.uses()
+    for name, key in made.client_names.items():
+        if key not in known:
+            fail(f"client_names.{name} is {key!r}, expected a key of this map: {', '.join(known)}")
+    if len(made.names) < len(made.client_names) or len(made.for_clients().uses()) < len(known):
+        fail(f"client_names is {made.client_names}, expected one name for each key")
 
 
 def _check_robot(made: KeyMap, arms: int, fail) -> None:

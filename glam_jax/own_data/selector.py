@@ -34,6 +34,14 @@ class Part:
             )
         return flat[:, self.start : self.stop]
 
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """The text of the same numbers of an array by another name; key -> name."""
+        name = names.get(self.path, self.path)
+        if self.start is None:
+            return name
+        one = self.stop == self.start + 1
+        return f"{name}[{self.start}]" if one else f"{name}[{self.start}:{self.stop}]"
+
 
 @dataclasses.dataclass(frozen=True)
 class Selector:
@@ -67,6 +75,10 @@ class Selector:
             sizes[part.path] if part.start is None else part.stop - part.start
             for part in self.parts
         )
+
+    def renamed(self, names: Mapping[str, str]) -> str:
+        """The text with other names of arrays, key -> name."""
+        return ",".join(part.renamed(names) for part in self.parts)
 
     def put(self, values: np.ndarray, arrays: dict[str, np.ndarray], sizes: Mapping[str, int]):
         """The inverse of `pick`: puts `values` (T, n) into arrays by key; zeros where it has none.

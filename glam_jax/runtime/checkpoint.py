@@ -50,12 +50,14 @@ class Inference:
       params: the averaged parameters, a nested dict of arrays on the default device.
       statistics: nested dict of numpy arrays.
       metadata: the JSON saved with it.
+      checksum: of the parameters.
     """
 
     step: int
     params: Any
     statistics: dict
     metadata: dict
+    checksum: int
 
 
 class Checkpoints:
@@ -256,14 +258,21 @@ def _read_inference(manager: ocp.CheckpointManager, step: int) -> Inference:
     # Rebuilt from the shapes on disk, so that a checkpoint of another device can be read here.
     abstract = jax.tree.map(_placed, manager.item_metadata(step)["ema"].tree)
     items = _restore(manager, step, ema=abstract)
-    return Inference(step, sharding.local(items["ema"]), items["statistics"], items["metadata"])
+    return Inference(
+        step,
+        sharding.local(items["ema"]),
+        items["statistics"],
+        items["metadata"]["saved"],
+        items["metadata"]["checksums"]["ema"],
+    )
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, **abstract) -> dict:
-    """The items of `abstract`, the statistics if there are any, and the metadata; checked."""
+    """The items of `abstract`, the statistics if there are any, and the metadata as they are on
+    disk; checked."""
     args = {name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()}
-    metadata = manager.restore(step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore()))
-    checksums = metadata["metadata"]["checksums"]
+    stored = manager.restore(step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore()))
+    checksums = stored["metadata"]["checksums"]
     if "statistics" in checksums:
         args["statistics"] = ocp.args.StandardRestore()
     restored = manager.restore(step, args=ocp.args.Composite(**args))
@@ -272,7 +281,7 @@ def _restore(manager: ocp.CheckpointManager, step: int, **abstract) -> dict:
         found = _checksum(items[name])
         if found != checksums[name]:
             raise ValueError(f"{name}: found checksum {found}, expected {checksums[name]}")
-    return items | {"metadata": metadata["metadata"]["saved"]}
+    return items | {"metadata": stored["metadata"]}
 
 
 def _checksum(tree: Any) -> int:

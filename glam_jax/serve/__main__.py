@@ -31,8 +31,9 @@ def main(_):
     token = service.read_token(_TOKEN_FILE.value)
     check_exposure(_HOST.value, token)
     config, policy = _CONFIG.value, load_policy(_WORKDIR.value)
+    served = service.make_service(policy, config)
     server = PolicyServer(
-        service.make_service(policy, config),
+        served,
         token,
         max_message_bytes=config.max_message_bytes,
         max_clients=config.max_clients,
@@ -40,10 +41,8 @@ def main(_):
     took = service.warm_up(policy)
 
     def ready(host: str, port: int) -> None:
-        print(
-            f"Serving {policy.config.task} on ws://{host}:{port}, {took:.1f} ms a chunk.",
-            flush=True,
-        )
+        print(f"Serving {policy.config.task} on ws://{host}:{port}, {took:.1f} ms a chunk.")
+        print(service.describe_limits(served.metadata), flush=True)
 
     asyncio.run(server.run(_HOST.value, _PORT.value, ready))
     print(json.dumps(server.stats()))

@@ -2,7 +2,7 @@
 
 What it is told is apart from the config of a run: the same policy may be served to several robots,
 and how it is served changes nothing of what was trained. Every value is a flag,
-`--config.joint_speed=...`, and flags can be kept in a file, `--flagfile=our_arm.flags`.
+`--config.action_speed=...`, and flags can be kept in a file, `--flagfile=our_arm.flags`.
 """
 
 import functools
@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 
 from glam_jax import files, schema
 from glam_jax.errors import UserError
-from glam_jax.schema import ACTION_DIM
 from glam_jax.serve import border
-from glam_jax.serve.actions import MODES, Ensemble, Limits, Receding
+from glam_jax.serve.actions import MODES, Ensemble, Receding
+from glam_jax.serve.limits import Limits
 from glam_jax.serve.policy import Policy
 from glam_jax.serve.session import Service
 
@@ -33,14 +33,16 @@ def settings() -> ConfigDict:
     settings.mode = "chunk"
     settings.execute = 0  # Actions in a reply of mode chunk; 0 takes those of the run's evaluation.
     settings.ensemble_decay = 0.01  # Decay of weights from old to new chunks.
-    settings.joint_low = ()  # Lowest joint targets of an arm, rad; empty: the robot's limits.
-    settings.joint_high = ()  # Highest joint targets of an arm, rad; empty likewise.
-    # Fastest change of joint targets, rad/s; 0 sets no limit. About what the large and the small
-    # actuators of a Kinova Gen3 are rated for.
-    settings.joint_speed = (1.39, 1.39, 1.39, 1.39, 1.22, 1.22, 1.22)
-    settings.gripper_speed = 0.0  # Fastest change of the gripper command, 1/s; 0 sets no limit.
+    # Lowest and highest action, in the units that the client receives: one number for all, one for
+    # each number of an arm, or one for each number. Empty: the robot's limits, or with own data
+    # those that the demonstrations kept within.
+    settings.action_low = ()
+    settings.action_high = ()
+    # Fastest change of each number from one action to the next, a second; 0 sets no limit. Empty:
+    # what the robot's actuators are rated for, or with own data the fastest demonstrated one.
+    settings.action_speed = ()
     # Seconds after which the last command is no longer taken for where the arm is going, and
-    # the speed limit starts from the measured joints.
+    # the speed limit starts from the measured joints, or from the first new command.
     settings.forget_s = 10.0
     # Poses and joints may lie outside the demonstrations' range by this many times its width;
     # a negative value admits any.
@@ -64,41 +66,47 @@ def execute(settings: ConfigDict, chunk: int, evaluated: int) -> int:
     return count
 
 
-def limits(
-    settings: ConfigDict, bounds: tuple[np.ndarray, np.ndarray], control_hz: float
-) -> Limits:
-    """The limits of a robot's actions, all arms.
+def limits(settings: ConfigDict, own: Limits, arms: int, control_hz: float) -> Limits:
+    """What all actions are kept within.
 
     Args:
-      settings: see `settings`.
-      bounds: the robot's own lowest and highest action, each (A,).
-      control_hz: commands per second.
+      settings: see `settings`. own: what holds where they say nothing.
+      arms: how many the robot has. control_hz: commands per second.
 
     Raises:
-      SettingsError: numbers that are not seven an arm, limits without room between them, or a
-        negative speed.
+      SettingsError: numbers that are not one for each number of an action, limits without room
+        between them, or a negative speed.
     """
-    low, high = (np.array(edge, np.float32).reshape(-1, ACTION_DIM) for edge in bounds)
-    step = np.full(low.shape, np.inf)
-    low[:, :-1] = _per_joint("joint_low", settings.joint_low, low[:, :-1])
-    high[:, :-1] = _per_joint("joint_high", settings.joint_high, high[:, :-1])
-    speeds = _per_joint("joint_speed", settings.joint_speed, np.zeros(ACTION_DIM - 1))
-    speeds = np.append(speeds, settings.gripper_speed)
-    if not (speeds >= 0).all():
-        raise SettingsError(f"speeds are {speeds.tolist()}; expected 0 (no limit) or more")
-    if not (low < high).all():
-        raise SettingsError("config.joint_low is not below config.joint_high for every joint")
-    step[:, speeds > 0] = speeds[speeds > 0] / control_hz
-    return Limits(low.ravel(), high.ravel(), step.ravel().astype(np.float32))
+    low, high, speed = (
+        _numbers(f"action_{name}", settings[f"action_{name}"], len(own.low), arms)
+        for name in ("low", "high", "speed")
+    )
+    low, high = own.low if low is None else low, own.high if high is None else high
+    if not (low <= high).all():
+        i = int(np.flatnonzero(low > high)[0])
+        raise SettingsError(
+            f"the lowest action[{i}] is {low[i]:g}, the highest {high[i]:g}; expected room between "
+            "config.action_low and config.action_high"
+        )
+    if speed is None:
+        return Limits(low, high, own.step)
+    if not (speed >= 0).all():
+        raise SettingsError(f"config.action_speed is {speed.tolist()}; expected 0 (none) or more")
+    step = np.where(speed > 0, speed / control_hz, np.inf)
+    return Limits(low, high, step.astype(np.float32))
 
 
-def _per_joint(name: str, given, default: np.ndarray) -> np.ndarray:
-    values = np.asarray(given, np.float64)
-    if not len(values):
-        return default
-    if values.shape != (ACTION_DIM - 1,) or not np.isfinite(values).all():
-        raise SettingsError(f"config.{name} is {given}; expected {ACTION_DIM - 1} numbers, or ()")
-    return values
+def _numbers(name: str, given, width: int, arms: int) -> np.ndarray | None:
+    """(A,) of numbers that were given for all of an action, an arm, or each number of it; None if
+    none were."""
+    values = np.asarray(given, np.float32)
+    if not values.size:
+        return None
+    lengths = {1, width} | ({width // arms} if width % arms == 0 else set())
+    if values.ndim != 1 or len(values) not in lengths or not np.isfinite(values).all():
+        wanted = " or ".join(map(str, sorted(lengths)))
+        raise SettingsError(f"config.{name} is {given}; expected {wanted} numbers, or ()")
+    return np.tile(values, width // len(values))
 
 
 def read_token(path: str | None) -> str | None:
@@ -119,19 +127,18 @@ def make_service(policy: Policy, config: ConfigDict) -> Service:
     """A policy with all that its sessions need.
 
     Raises:
-      SettingsError: the policy's actions are not seven joint targets and a gripper command an
-        arm, which the limits are for. Else see `limits` and `execute`.
+      SettingsError: see `limits` and `execute`.
     """
-    _check_limitable(policy)
     count = execute(config, policy.chunk, policy.execute)
     make_execution = functools.partial(Receding, count)
     if config.mode == "ensemble":
         make_execution = functools.partial(Ensemble, policy.chunk, config.ensemble_decay)
-    kept_within = limits(config, policy.action_bounds, policy.control_hz)
+    kept_within = limits(config, policy.limits, policy.layout.arms, policy.control_hz)
+    allowed = border.ranges(policy.params["stats"], config.range_margin)
     return Service(
-        policy=policy,
-        spec=policy.observation_spec,
-        allowed=border.ranges(policy.params["stats"], config.range_margin),
+        read=functools.partial(policy.read, allowed=allowed),
+        policy=policy.chunk_for,
+        measured=policy.measured,
         limits=kept_within,
         make_execution=make_execution,
         forget_s=config.forget_s,
@@ -139,30 +146,26 @@ def make_service(policy: Policy, config: ConfigDict) -> Service:
     )
 
 
-def _check_limitable(policy: Policy) -> None:
-    """Speed limits compare commands with measured joints, so both must be laid out alike."""
-    widths = (policy.layout.arm_proprio, policy.layout.arm_action)
-    kind = policy.target.action_kind
-    if kind != "joint_positions" or widths != (ACTION_DIM, ACTION_DIM):
-        raise SettingsError(
-            f"this policy's proprioception and actions have {widths[0]} and {widths[1]} numbers an "
-            f"arm, actions of kind {kind}; only {ACTION_DIM} and {ACTION_DIM} of "
-            "kind joint_positions can be served within limits. Use glam_jax.load_policy and your "
-            "own limits"
-        )
-
-
 def _metadata(policy: Policy, config: ConfigDict, execute: int, limits: Limits) -> dict:
-    spec = policy.observation_spec.items()
+    form = policy.form
     return {
         "server": "glam_jax",
         "task": policy.config.task,
         "method": policy.config.method,
         "target": schema.title(policy.config.data.target),
-        "observation": {k: {"shape": shape, "dtype": str(dtype)} for k, (shape, dtype) in spec},
-        "action_dim": policy.layout.action_dim,
+        "checkpoint": policy.checkpoint,
+        "observation": {
+            name: {"shape": shape, "dtype": str(dtype), "units": form.units[name]}
+            for name, (shape, dtype) in form.spec.items()
+        },
+        border.PROMPT: "taken, and changes nothing: language conditions nothing yet",
+        "action_dim": len(limits.low),
+        "action_parts": form.parts,
+        "action_kind": policy.target.action_kind,
+        "action_units": form.action_units,
         "action_low": limits.low,
         "action_high": limits.high,
+        "action_speed": limits.step * policy.control_hz,
         "mode": config.mode,
         "chunk": policy.chunk,
         "execute": execute,
@@ -170,10 +173,22 @@ def _metadata(policy: Policy, config: ConfigDict, execute: int, limits: Limits) 
     }
 
 
+def describe_limits(metadata: dict) -> str:
+    """What actions are kept within, for a person: a line for each number."""
+    names = [f"{name}[{i}]" for name, n in metadata["action_parts"].items() for i in range(n)]
+    edges = [metadata[f"action_{edge}"] for edge in ("low", "high", "speed")]
+    lines = [f"Actions are {metadata['action_kind']}, {metadata['action_units']}. Limits:"]
+    for name, low, high, speed in zip(names, *edges, strict=True):
+        most = "at any speed" if np.isinf(speed) else f"at most {speed:.4g} a second"
+        lines.append(f"  {name:<{max(map(len, names))}}  {low:.4g} to {high:.4g}, {most}")
+    return "\n".join(lines)
+
+
 def warm_up(policy: Policy) -> float:
     """Compiles the policy for one observation; returns the ms of a call after that."""
-    zeros = {k: np.zeros(shape, dtype) for k, (shape, dtype) in policy.observation_spec.items()}
-    policy(zeros)
+    arrays = border.observation_spec(policy.layout).items()
+    zeros = {name: np.zeros(shape, dtype) for name, (shape, dtype) in arrays}
+    policy.chunk_for(zeros)
     began = time.perf_counter()
-    policy(zeros)
+    policy.chunk_for(zeros)
     return 1e3 * (time.perf_counter() - began)

@@ -11,12 +11,13 @@ from absl import logging
 
 from glam_jax.client import wire
 from glam_jax.serve import border
-from glam_jax.serve.actions import Ensemble, Limits, Receding
+from glam_jax.serve.actions import Ensemble, Receding
+from glam_jax.serve.limits import Limits
 
 KEPT = 10_000  # latest requests whose latency the percentiles are of
 PERCENTILES = (50, 90, 99)
-# Names that a message may have beside the observation; openpi's runtimes send a prompt.
-RESET, EXECUTED, PROMPT = "reset", "executed", "prompt"
+# Names that a message may have beside the observation.
+RESET, EXECUTED = "reset", "executed"
 
 
 class Meter:
@@ -58,8 +59,11 @@ class Service:
     """What all sessions of a server share.
 
     Attributes:
-      policy: observation (name -> array) -> action chunk (K, A), physical units.
-      spec, allowed: see `border.check`.
+      read: what a client sent, name -> array, checked -> the observation that the policy takes.
+        Raises ObservationError.
+      policy: such an observation -> action chunk (K, A), as the client receives it.
+      measured: the observation -> (A,) where the robot is, laid out as actions are; None where it
+        does not say.
       limits: what actions are kept within.
       make_execution: a fresh `Receding` or `Ensemble`.
       forget_s: seconds after which the last command no longer says where the arm is going.
@@ -67,9 +71,9 @@ class Service:
       meter: counts and latencies.
     """
 
+    read: Callable[[dict], dict[str, np.ndarray]]
     policy: Callable[[dict[str, np.ndarray]], np.ndarray]
-    spec: border.Spec
-    allowed: dict[str, tuple[np.ndarray, np.ndarray]]
+    measured: Callable[[dict[str, np.ndarray]], np.ndarray | None]
     limits: Limits
     make_execution: Callable[[], Receding | Ensemble]
     forget_s: float
@@ -88,6 +92,7 @@ class Session:
         self._service = service
         self._execution = service.make_execution()
         self._sent: np.ndarray | None = None  # (n, A) of the last reply
+        self._before: np.ndarray | None = None  # (A,) that it started from
         self._sent_at = 0.0
 
     def answer(self, message: bytes | str, arrived: float) -> bytes | str:
@@ -121,16 +126,16 @@ class Session:
             raise wire.WireError("found text; expected msgpack in a binary message")
         observation, reset, executed = self._open(wire.unpack(message))
         service = self._service
-        seen = border.check(observation, service.spec, service.allowed)
+        seen = service.read(observation)
         if reset or arrived - self._sent_at > service.forget_s:
             self._execution.reset()
-            self._sent = None
-        before = self._command_in_force(executed, seen["proprio"])
+            self._sent = self._before = None
+        before = self._command_in_force(executed, service.measured(seen))
         chunk = np.asarray(service.policy(seen))
         if not np.isfinite(chunk).all():
             raise PolicyFailure("the policy's actions are not finite")
         actions, clipped = service.limits.apply(self._execution.actions(chunk), before)
-        self._sent, self._sent_at = actions, time.perf_counter()
+        self._sent, self._before, self._sent_at = actions, before, time.perf_counter()
         timing = {"infer_ms": 1e3 * (self._sent_at - began), "wait_ms": 1e3 * (began - arrived)}
         reply = wire.pack({"actions": actions, "clipped": clipped, "server_timing": timing})
         service.meter.served(1e3 * (time.perf_counter() - arrived), clipped)
@@ -141,7 +146,6 @@ class Session:
         if not isinstance(message, dict):
             raise wire.WireError(f"found {type(message).__name__}; expected names and arrays")
         observation = dict(message)
-        observation.pop(PROMPT, None)
         reset, executed = observation.pop(RESET, False), observation.pop(EXECUTED, None)
         if not isinstance(reset, (bool, np.bool_)):
             raise border.ObservationError(f"{RESET}: found {reset!r:.40}; expected true or false")
@@ -153,12 +157,14 @@ class Session:
             )
         return observation, bool(reset), executed
 
-    def _command_in_force(self, executed: int | None, proprio: np.ndarray) -> np.ndarray:
+    def _command_in_force(
+        self, executed: int | None, measured: np.ndarray | None
+    ) -> np.ndarray | None:
         """(A,) that the first new action is a step away from; see `Limits.apply`.
 
         The last command carried out: a servo lags behind its commands, so that measured joints
-        would slow it down. Measured joints (laid out as actions are) where there is none.
+        would slow it down. Measured joints where there is none.
         """
         if self._sent is None or executed == 0:
-            return proprio
+            return self._before if measured is None else measured
         return self._sent[-1 if executed is None else executed - 1]

@@ -183,6 +183,10 @@ def load(config: ConfigDict, layout: schema.Layout, directory: epath.Path):
     Raises:
       FileNotFoundError, CheckpointError: see `checkpoint.restore_for_inference`.
     """
-    saved = checkpoint.restore_for_inference(directory)
+    return restored(config, layout, checkpoint.restore_for_inference(directory))
+
+
+def restored(config: ConfigDict, layout: schema.Layout, saved: checkpoint.Inference):
+    """As `load`, of a checkpoint that was read."""
     model = build(config, layout, saved.metadata["label_dim"])
     return make_act(model), {"params": saved.params, "stats": saved.statistics}

@@ -94,6 +94,19 @@ def test_small_motions_are_scaled_like_large_ones_but_not_the_noise_of_rotations
     assert poses[3:9].max() < 0.02
 
 
+def test_what_actions_did_at_most():
+    episodes = fake(LAYOUT, range(2), length=4)
+    for i, episode in enumerate(episodes):
+        episode.steps["action"][:] = 5.0
+        episode.steps["action"][:, 0] = 100 * i + np.array([0, 1, -2, 50])
+    action = normalize.statistics(Store(episodes))["action"]
+    # The last action starts no transition; no step leads from one episode to the next.
+    np.testing.assert_allclose([action[name][0] for name in ("low", "high", "step")], [-2, 101, 3])
+    np.testing.assert_allclose([action[name][1] for name in ("low", "high", "step")], [5, 5, 0])
+    short = fake(LAYOUT, [0], length=2)
+    assert np.isinf(normalize.statistics(Store(short))["action"]["step"]).all()
+
+
 @pytest.mark.parametrize("rows", [np.zeros((0, 3)), np.array([[np.nan]])])
 def test_bad_rows(rows):
     with pytest.raises(ValueError, match="finite rows"):

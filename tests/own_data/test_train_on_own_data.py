@@ -6,6 +6,7 @@ import pathlib
 import commands
 import foreign_data
 import numpy as np
+import own_policy
 import pytest
 
 import glam_jax
@@ -15,7 +16,6 @@ from glam_jax.experiment import experiment
 from glam_jax.experiment.workdir import Workdir
 from glam_jax.own_data import images
 from glam_jax.serve import service
-from glam_jax.serve.service import SettingsError
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +30,7 @@ TINY = {
         "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,
         "width": 16, "decoder_layers": 2, "chunk": 4,
     },
+    "evaluate": {"execute": 2},
     "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
     "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
 }  # fmt: skip
@@ -90,13 +91,11 @@ def test_the_policy_is_a_function_of_the_arms_own_arrays(run):
     config, folder, _ = run
     policy = glam_jax.load_policy(folder)
     assert policy.control_hz == config.own.rate_hz
-    spec = policy.observation_spec.items()
-    actions = policy({name: np.zeros(shape, dtype) for name, (shape, dtype) in spec})
-    low, high = policy.action_bounds
+    actions = policy(own_policy.recorded(4))
+    low, high = policy.limits.low, policy.limits.high
     assert actions.shape == (4, 7) and low.shape == (7,)
-    assert (actions >= low).all() and (actions <= high).all()
-    with pytest.raises(SettingsError, match="have 7 and 7 numbers an arm"):
-        service.make_service(policy, service.settings())
+    assert (actions >= low).all() and (actions <= high).all() and low.max() > 10  # degrees
+    assert service.make_service(policy, service.settings()).metadata["action_dim"] == 7
 
 
 def test_the_joined_source_is_target_data_and_weighted(run):

@@ -12,7 +12,8 @@ from running_server import running
 from glam_jax.client import Actor, PolicyClient
 from glam_jax.evaluation.rollout import rollout
 from glam_jax.serve import border
-from glam_jax.serve.actions import Limits, Receding
+from glam_jax.serve.actions import Receding
+from glam_jax.serve.limits import Limits
 from glam_jax.serve.session import Service
 
 WORLD = PointWorld()
@@ -35,9 +36,9 @@ def policy(seen):
 @pytest.fixture(scope="module")
 def port():
     service = Service(
+        read=functools.partial(border.check, spec=border.observation_spec(WORLD.layout)),
         policy=policy,
-        spec=border.observation_spec(WORLD.layout),
-        allowed={},
+        measured=lambda seen: None,
         limits=Limits(LOW, HIGH, np.full(8, np.inf, np.float32)),
         make_execution=functools.partial(Receding, EXECUTE),
         forget_s=100.0,

@@ -34,11 +34,13 @@ def test_a_run_is_served_until_it_is_told_to_stop(folder, tmp_path):
     (tmp_path / "token").write_text("a token\n")
     server = start(
         f"--workdir={folder}", "--port=0", f"--token_file={tmp_path / 'token'}",
-        "--config.joint_speed=()", "--config.execute=2",
+        "--config.action_speed=(0,)", "--config.execute=2",
     )  # fmt: skip
     try:
         line = server.stdout.readline()
         assert line.startswith("Serving lifting on ws://127.0.0.1:"), server.communicate()
+        limits = [server.stdout.readline() for _ in range(9)]
+        assert "rad" in limits[0] and limits[8] == "  action[7]  0 to 1, at any speed\n"
         port = int(line.split("ws://127.0.0.1:")[1].split(",")[0])
         with PolicyClient(port=port, token="a token") as client:
             found = client.infer(tiny_policy.observation(4))["actions"]

@@ -38,7 +38,7 @@ def make_service(policy):
 
     def make(**values):
         config = service.settings()
-        config.update({"joint_speed": (), **values})
+        config.update({"action_speed": (0.0,), **values})
         return service.make_service(policy, config)
 
     return make
@@ -62,7 +62,7 @@ def test_actions_are_the_policys_own(policy, served):
         for step in (0, 7, 3):
             reply = client.infer(tiny_policy.observation(step))
             np.testing.assert_array_equal(reply["actions"], expected(policy, step))
-            assert reply["clipped"] == {"joint": 0, "speed": 0}
+            assert reply["clipped"] == {"range": 0, "speed": 0}
             assert reply["server_timing"]["infer_ms"] > 0
 
 
@@ -236,11 +236,11 @@ def test_a_policy_that_fails_is_told_and_the_server_stays(make_service, broken, 
                 client.infer(tiny_policy.observation(0))
 
 
-SPEED = (1.0,) * 7
+SPEED = (*[1.0] * 7, 0.0)
 
 
 def test_speed_is_limited_from_the_joints_and_on_over_chunks(policy, make_service):
-    with running(make_service(joint_speed=SPEED)) as (server, port):
+    with running(make_service(action_speed=SPEED)) as (server, port):
         with PolicyClient(port=port) as client:
             seen = tiny_policy.observation(0)
             first, second = (client.infer(seen)["actions"] for _ in range(2))
@@ -255,16 +255,15 @@ def test_speed_is_limited_from_the_joints_and_on_over_chunks(policy, make_servic
     # The policy wants to be elsewhere, and gets further with each chunk.
     assert np.abs(second[0] - first[0])[:7].max() > step
     np.testing.assert_array_equal(fresh, first)
-    assert clipped["speed"] > 0 and clipped["joint"] == 0
+    assert clipped["speed"] > 0 and clipped["range"] == 0
 
 
-def test_joint_limits_hold_and_are_counted(make_service):
-    low, high = (-0.02,) * 7, (0.02,) * 7
-    with running(make_service(joint_low=low, joint_high=high)) as (server, port):
+def test_limits_hold_and_are_counted(make_service):
+    with running(make_service(action_low=(-0.02,), action_high=(0.02,))) as (server, port):
         with PolicyClient(port=port) as client:
             reply = client.infer(tiny_policy.observation(0))
-        assert np.abs(reply["actions"][:, :7]).max() <= np.float32(0.02)
-        assert reply["clipped"]["joint"] == server.stats()["clipped"]["joint"] > 0
+        assert np.abs(reply["actions"]).max() <= np.float32(0.02)
+        assert reply["clipped"]["range"] == server.stats()["clipped"]["range"] > 0
 
 
 def test_an_actor_carries_out_the_head_of_each_chunk(policy, served):
