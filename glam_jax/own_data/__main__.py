@@ -18,8 +18,8 @@ frames writes the pictures of a source for a segmenter: a folder of JPEG files f
 view, `OUT/train/000000/front/000000.jpg`. Its masks go into a folder of the same form, as PNG
 files. A folder that exists already is kept.
 
-convert brings in one dataset in LeRobot's format v3.0, all of its episodes, into a folder of its
-own under OUT. Without a config, PATH must be what `export` wrote. With one, the source's key map
+convert brings in one LeRobot dataset, all of its episodes, into a folder of its own under OUT.
+Without a config, PATH must be what `export` wrote. With one, the source's key map
 says what the columns are, and PATH stands in place of its `path`.
 
 export writes a dataset of the project, such as runs/data/lifting_kinova_64px, in LeRobot's format

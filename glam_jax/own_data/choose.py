@@ -116,8 +116,9 @@ def chosen(reader: Reader, keys: KeyMap, split: str) -> tuple[list[int], dict[st
     ):
         facts, kept = reader.facts(split), []
         for index in indices:
-            about = facts[index]
-            if failed and not about.success:
+            if (about := facts[index]) is None:
+                kept.append(index)  # and skipped when it is read
+            elif failed and not about.success:
                 left["failed"] += 1
             elif keys.text_has and keys.text_has.lower() not in about.text.lower():
                 left["another instruction"] += 1

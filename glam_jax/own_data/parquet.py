@@ -4,8 +4,7 @@ Values of a column are numbers (T,) or (T, n), or lists: of pictures as encoded
 bytes, of texts, and of whatever has gaps or several lengths. Nothing is unpickled.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from etils import epath
@@ -25,45 +24,33 @@ _PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # --- Reading ----------------------------------------------------------------------------
 
 
-def names(path: epath.Path) -> list[str]:
-    """Columns of a file.
-
-    Raises:
-      DataError: the file is missing or damaged.
-    """
-    with _readable(path) as at:
-        return pq.read_schema(at).names
-
-
-@contextlib.contextmanager
-def _readable(path: epath.Path) -> Iterator[epath.Path]:
-    """The file on this machine's disk; raises DataError for what goes wrong with it inside."""
-    try:
-        with files.local(path) as at:
-            yield at
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path}: not readable as Parquet ({first_line(error)})") from error
-
-
 def read(
-    path: epath.Path, wanted: Iterable[str], episode: int | None = None
+    path: epath.Path,
+    needed: Iterable[str],
+    episode: int | None = None,
+    more: Callable[[str], bool] | None = None,
 ) -> dict[str, np.ndarray | list]:
     """Columns of a file, in the order of its rows.
 
     Args:
-      path: the file. wanted: columns.
+      path: the file. needed: columns.
       episode: only rows whose `episode_index` is this; all rows if None.
+      more: whether a column is read too, by its name; none is if None.
 
     Raises:
-      DataError: the file is missing or damaged, or a column is missing; names it.
+      DataError: the file is missing or damaged, or a needed column is missing; names it.
     """
-    known, wanted = names(path), list(wanted)
-    for name in wanted:
-        if name not in known:
-            raise DataError(f"{path}: no column {name!r}, found {', '.join(known)}")
     only = None if episode is None else [("episode_index", "==", episode)]
-    with _readable(path) as at:
-        table = pq.read_table(at, columns=wanted, filters=only, partitioning=None)
+    try:
+        with files.local(path) as at:
+            file = pq.ParquetDataset(at, filters=only, partitioning=None)
+            known = file.schema.names
+            wanted = list(dict.fromkeys([*needed, *(n for n in known if more and more(n))]))
+            if missing := [name for name in wanted if name not in known]:
+                raise DataError(f"{path}: no column {missing[0]!r}, found {', '.join(known)}")
+            table = file.read(wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path}: not readable as Parquet ({first_line(error)})") from error
     place = str(path) if episode is None else f"{path}, episode {episode}"
     return {name: _values(table.column(name), f"{place}, column {name!r}") for name in wanted}
 

@@ -39,7 +39,8 @@ def frames(
             container.seek(int(early / stream.time_base), stream=stream)
             for frame in container.decode(stream):
                 late = (frame.time - start) * fps - number  # in frames
-                if late < -tolerance:
+                # The frame before the first one may be another episode's.
+                if late < -(tolerance if number else min(tolerance, 0.5)):
                     continue
                 if late > tolerance:
                     raise DataError(

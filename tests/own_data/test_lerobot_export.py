@@ -8,6 +8,7 @@ import foreign_data
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from lerobot_files import DATA, EPISODES, REAL
 from scipy.spatial.transform import Rotation
 
 from glam_jax.data import dataset
@@ -18,8 +19,6 @@ from glam_jax.own_data.lerobot import exported, stats, writer
 from glam_jax.schema import Layout, fake_episode
 
 ROOT = pathlib.Path(__file__).parents[2]
-REAL = ROOT / "tests/lerobot_v3"  # by LeRobot's own writer
-DATA, EPISODES = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
 RATE = 20
 
 

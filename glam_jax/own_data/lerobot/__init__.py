@@ -1,1 +1,1 @@
-"""Datasets in LeRobot's format v3.0: read as foreign ones, and written for other tools."""
+"""Datasets in LeRobot's formats: read as foreign ones, and written for other tools."""

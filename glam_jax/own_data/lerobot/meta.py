@@ -166,8 +166,7 @@ def _rows(folder: epath.Path) -> list[dict]:
     """Rows of all files of `meta/episodes`, without statistics."""
     rows = []
     for path in files.find(folder / "meta" / "episodes", "*/*.parquet"):
-        names = [name for name in parquet.names(path) if not name.startswith("stats/")]
-        columns = parquet.read(path, dict.fromkeys([*_ROW, *names]))
+        columns = parquet.read(path, _ROW, more=lambda name: not name.startswith("stats/"))
         listed = [c if isinstance(c, list) else c.tolist() for c in columns.values()]
         rows += [dict(zip(columns, row, strict=True)) for row in zip(*listed, strict=True)]
     return sorted(rows, key=lambda row: row["episode_index"])
