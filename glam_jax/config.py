@@ -5,13 +5,12 @@ Values that follow from others are computed where they are used.
 """
 
 import dataclasses
-import difflib
 import sys
 
 from ml_collections import ConfigDict
 
 from glam_jax import schema
-from glam_jax.errors import ConfigError
+from glam_jax.errors import ConfigError, did_you_mean
 
 # World models: GLAM, CLAM, LAPA, each on RGB or (_o) on masks of the manipulated objects. MIP is
 # the policy alone, on robot actions.
@@ -57,8 +56,7 @@ def parse_argument(argument: str, defaults: dict[str, str] = DEFAULTS) -> dict[s
         if known is None:
             raise ConfigError(f"config argument {part!r}: expected method=NAME or scale=NAME")
         if value not in known:
-            near = difflib.get_close_matches(value, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(value, known)
             raise ConfigError(f"unknown {key} {value!r}; known: {', '.join(known)}{hint}")
         chosen[key] = value
     return chosen
@@ -105,7 +103,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
     config.clone = _clone(config.method)
     config.evaluate = _evaluate()
     config.replay = _replay()
-    config.audit = _audit()
+    config.audit = audit_thresholds()
     if config.scale == "quick":
         _make_quick(config, task, arms)
     if config.scale == "paper":
@@ -311,7 +309,7 @@ def _replay() -> ConfigDict:
     return replay
 
 
-def _audit() -> ConfigDict:
+def audit_thresholds() -> ConfigDict:
     """Thresholds of the grounding audit; docs/audit.md says what was measured."""
     audit = ConfigDict()
     # Most error of decoded actions on held-out target transitions, mm at the gripper.

@@ -4,6 +4,7 @@ A kind of error is a class below `UserError`, defined where it is raised, or her
 packages raise it. Its message names the place, the key, what was found and what was expected.
 """
 
+import difflib
 from collections.abc import Collection
 
 
@@ -17,6 +18,12 @@ class ConfigError(UserError, ValueError):
 
 class DataError(UserError, ValueError):
     """Data that cannot be used."""
+
+
+def did_you_mean(value: str, known: Collection[str]) -> str:
+    """`; did you mean NAME?`, the known name nearest to an unknown one; "" if none is near."""
+    near = difflib.get_close_matches(value, known, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -37,8 +37,7 @@ DOORS = {
     "demonstrations/partial": ({"savez", "load"}, "a zip file, written to and read from `files`"),
     "models/dinov2": ({"Path", "open", "read_bytes"}, "weights, which their libraries open"),
     "own_data/frame_files": ({"open"}, "PIL, of bytes from `files`"),
-    "own_data/hdf5_reader": ({"open"}, "PIL, of bytes from a data file"),
-    "own_data/lerobot/reader": ({"open"}, "PIL, of bytes from a data file"),
+    "own_data/images": ({"open"}, "PIL, of bytes from a data file"),
     "own_data/video": ({"open"}, "PyAV, of a local file from `files`"),
     "stages/relabel": ({"save", "load"}, "numpy, of bytes from `files`"),
 }

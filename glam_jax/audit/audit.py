@@ -87,7 +87,7 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
 
 def thresholds(config: ConfigDict) -> ConfigDict:
     """A run's `config.audit`; the defaults of what a run was made before it had."""
-    made = configs.make(next(iter(configs.TASKS))).audit
+    made = configs.audit_thresholds().lock()
     if "audit" in config:
         made.update(config.audit)
     return made

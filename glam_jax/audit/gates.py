@@ -126,7 +126,7 @@ def measure(
         z_target=z_target,
         decoder_range=known,
         decoded_error=world_model.decoded_error(target, config),
-        decoded_share=_decoded_share(world_model, target),
+        decoded_share=_decoded_share(world_model, np.concatenate(z_target), target),
         latent_distance=apart,
         p_value=p_value,
         classifier_auc=separability(white_source, white_target),
@@ -196,8 +196,8 @@ def _decoding(evidence: Evidence, gate: Callable[..., Gate]) -> Gate:
     return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, False, note)
 
 
-def _decoded_share(world_model: WorldModel, heldout: Store) -> float:
-    decoded, recorded = world_model.decode(world_model.label(heldout)), heldout.transition_actions()
+def _decoded_share(world_model: WorldModel, z: np.ndarray, heldout: Store) -> float:
+    decoded, recorded = world_model.decode(z), heldout.transition_actions()
     spread = world_model.stats["action"]["std"]
     return float(np.sqrt(np.mean(np.square((np.asarray(decoded) - recorded) / spread))))
 

@@ -114,11 +114,14 @@ def chosen(reader: Reader, keys: KeyMap, split: str) -> tuple[list[int], dict[st
     if (failed := bool(keys.success) and not keys.include_failed) or any(
         (keys.text_has, keys.min_steps, keys.max_steps)
     ):
-        facts, kept = reader.facts(split), []
+        kept = []
         for index in indices:
-            if (about := facts[index]) is None:
-                kept.append(index)  # and skipped when it is read
-            elif failed and not about.success:
+            try:
+                about = reader.facts(split, index)
+            except DataError:
+                kept.append(index)  # a bad episode, which conversion refuses or skips
+                continue
+            if failed and not about.success:
                 left["failed"] += 1
             elif keys.text_has and keys.text_has.lower() not in about.text.lower():
                 left["another instruction"] += 1
@@ -130,7 +133,7 @@ def chosen(reader: Reader, keys: KeyMap, split: str) -> tuple[list[int], dict[st
                 kept.append(index)
         indices = kept
     if not indices:
-        found = ", ".join(f"{number} {reason}" for reason, number in left.items())
+        found = describe(left)
         raise DataError(f"{reader.folder}, split {split!r}: no episode is left; {found}")
     return indices, dict(left)
 

@@ -1,11 +1,12 @@
 """The colour of a manipulated object, as ranges of hue, saturation and value."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.colors import rgb_to_hsv
+
+from glam_jax.errors import did_you_mean
 
 ALL_HUES = (0.0, 360.0)
 ALL = (0.0, 1.0)
@@ -65,8 +66,7 @@ def read(place: str, values: Mapping) -> dict[str, Colour]:
             raise ValueError(f"{place}.{name} is {ranges!r}, expected ranges of {', '.join(known)}")
         for key in ranges:
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else f", expected {', '.join(known)}"
+                hint = did_you_mean(key, known) or f", expected {', '.join(known)}"
                 raise ValueError(f"{place}.{name}.{key}: no such key{hint}")
         made = Colour(**{key: _pair(f"{place}.{name}.{key}", v) for key, v in ranges.items()})
         if (made.hue, made.saturation, made.value) == (ALL_HUES, ALL, ALL):

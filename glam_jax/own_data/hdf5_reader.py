@@ -8,25 +8,23 @@ A key is the path of an array below the episode, `obs/agentview_image` or `obser
 """
 
 import contextlib
-import io
 import re
 from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
-from PIL import Image
 
 from glam_jax import files
 from glam_jax.errors import DataError, first_line
+from glam_jax.own_data import images
 from glam_jax.own_data.key_map import KeyMap
-from glam_jax.own_data.raw_episode import Facts, RawEpisode
+from glam_jax.own_data.raw_episode import Facts, RawEpisode, as_text
 
 try:
     import h5py
 except ImportError as error:
     raise DataError("HDF5 files need h5py: pip install -e '.[hdf5]'") from error
 
-_ENCODINGS = ("JPEG", "PNG")
 _ALL = "train"  # the split of all episodes, where the file names none
 
 
@@ -54,7 +52,7 @@ class Reader:
             wanted = {key: arrays[key] for key in keys.uses()}
             encoded = {key for key, array in wanted.items() if _is_encoded(array)}
             self.shapes = {
-                key: (_picture(array[0], key).shape, "uint8")
+                key: (images.decoded(_bytes(array[0]), key).shape, "uint8")
                 if key in encoded
                 else (tuple(array.shape[1:]), array.dtype.name)
                 for key, array in wanted.items()
@@ -89,31 +87,22 @@ class Reader:
                 f"{path}, {name}: not readable as HDF5 ({first_line(error)})"
             ) from error
 
-    def facts(self, split: str) -> list[Facts]:
+    def facts(self, split: str, index: int) -> Facts:
         """Reads the arrays of success and instruction."""
-        found = []
-        for path, name in self._splits[split]:
-            with self._group(path, name) as group:
-                found.append(self._about(group))
-        return found
-
-    def _about(self, group: "h5py.Group") -> Facts:
-        success, text = True, ""
-        if key := self._keys.success:
-            success = bool(np.any(group[key][()] if key in group else group.attrs[key]))
-        if key := self._keys.text:
-            stored = group[key][()] if key in group else group.attrs[key]
-            stored = stored.flat[0] if isinstance(stored, np.ndarray) else stored
-            text = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored)
-        first = group[next(iter(self._keys.uses()))]
-        return Facts(len(first), success, text)
+        with self._group(*self._splits[split][index]) as group:
+            success, text = True, ""
+            if key := self._keys.success:
+                success = bool(np.any(group[key][()] if key in group else group.attrs[key]))
+            if key := self._keys.text:
+                text = as_text(group[key][()] if key in group else group.attrs[key])
+            return Facts(len(group[next(iter(self._keys.uses()))]), success, text)
 
     def episode(self, split: str, index: int) -> RawEpisode:
         """One episode, whose steps are read one by one."""
-        path, name = self._splits[split][index]
-        with self._group(path, name) as group:
-            about = self._about(group)
-        return RawEpisode(index, self._steps(path, name), about.success, about.text)
+        about = self.facts(split, index)
+        return RawEpisode(
+            index, self._steps(*self._splits[split][index]), about.success, about.text
+        )
 
     def _steps(self, path: epath.Path, name: str) -> Iterator[dict[str, np.ndarray]]:
         with self._group(path, name) as group:
@@ -124,7 +113,7 @@ class Reader:
             encoded = {key for key, array in arrays.items() if _is_encoded(array)}
             for step in range(max(lengths.values())):
                 yield {
-                    key: _picture(array[step], f"{path}, {name}, step {step}, {key}")
+                    key: images.decoded(_bytes(array[step]), f"{path}, {name}, step {step}, {key}")
                     if key in encoded
                     else np.asarray(array[step])
                     for key, array in arrays.items()
@@ -158,14 +147,6 @@ def _jpeg(stored) -> bool:
 
 def _bytes(stored) -> bytes:
     return stored if isinstance(stored, bytes) else np.asarray(stored, np.uint8).tobytes()
-
-
-def _picture(stored, place: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(_bytes(stored)), formats=_ENCODINGS) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{place}: not readable as a picture ({first_line(error)})") from error
 
 
 def _by_number(path: epath.Path) -> tuple[int, str]:

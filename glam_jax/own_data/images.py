@@ -1,12 +1,14 @@
 """Images of any form and size to the schema's squares."""
 
 import dataclasses
+import io
 
 import numpy as np
 from PIL import Image
 
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, first_line
 
+_ENCODINGS = ("PNG", "JPEG", "WEBP")
 FITS = ("crop", "pad", "stretch")
 COLOURS = ("rgb", "bgr", "grey")
 FLIPS = ("", "vertical", "horizontal")
@@ -99,6 +101,21 @@ class ImageForm:
             )
         scaled = (image.astype(np.float32) - self.low) * (255.0 / spread)
         return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+
+
+def decoded(data: bytes, place: str) -> np.ndarray:
+    """The picture (H, W, 3) uint8 of a PNG, JPEG or WebP file's bytes.
+
+    Raises:
+      DataError: it is none, or of depth; begins with `place`.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=_ENCODINGS) as picture:
+            if picture.mode.startswith(("I", "F")):
+                raise ValueError(f"mode {picture.mode} is of depth, expected colours")
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{place}: not readable as a picture ({first_line(error)})") from error
 
 
 def square(image: np.ndarray, side: int, fit: str) -> np.ndarray:

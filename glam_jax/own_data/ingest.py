@@ -1,5 +1,6 @@
 """One foreign dataset becomes one of the project's own."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 
@@ -73,9 +74,7 @@ def ingest(
     conversion = _Conversion(keys, aim, recording)
     made = conversion.splits(count, heldout)
     shapes = {key: [list(shape), kind] for key, (shape, kind) in conversion.reader.shapes.items()}
-    described = Recording(
-        task, source, recording.layout, recording.about | {"stored": shapes}, recording.cameras
-    )
+    described = dataclasses.replace(recording, about=recording.about | {"stored": shapes})
     dataset.write(root, described, made)
     shown = dataset.read(folder, "train", recording, min(conversion.train_count, 3))
     contact_sheet.save(shown, folder.parent / "contact_sheet.png")

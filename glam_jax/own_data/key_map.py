@@ -1,13 +1,12 @@
 """The key map: where in a foreign dataset each of the schema's arrays is, and in what form."""
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Collection, Mapping
 
 from etils import epath
 
-from glam_jax.errors import DataError
+from glam_jax.errors import DataError, did_you_mean
 from glam_jax.own_data import colours, rotations
 from glam_jax.own_data.colours import Colour
 from glam_jax.own_data.images import FITS, ImageForm
@@ -197,10 +196,8 @@ class KeyMap:
         wanted += [(k, f, episode) for f in ("success", "text") if (k := getattr(self, f))]
         for path, role, known in wanted:
             if path not in known:
-                near = difflib.get_close_matches(path, known, 1)
-                hint = f"; did you mean {near[0]}?" if near else ""
                 raise DataError(
-                    f"{folder}: no {noun} {path!r} (for {role}){hint}, "
+                    f"{folder}: no {noun} {path!r} (for {role}){did_you_mean(path, known)}, "
                     f"found {', '.join(sorted(known))}"
                 )
 
@@ -246,9 +243,7 @@ def read(name: str, values: Mapping, arms: int) -> KeyMap:
 def _check_names(values: Mapping, fields: Mapping[str, dataclasses.Field]) -> None:
     for key in values:
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f".{key}: no such key{hint}")
+            raise ValueError(f".{key}: no such key{did_you_mean(key, fields)}")
     nothing = dataclasses.MISSING
     needed = {k for k, f in fields.items() if f.default is nothing and f.default_factory is nothing}
     if missing := sorted(needed - set(values)):
@@ -297,8 +292,7 @@ def _image_form(view: str, values: Mapping) -> ImageForm:
     known = [field.name for field in dataclasses.fields(ImageForm)]
     for key in values:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else f", expected {', '.join(known)}"
+            hint = did_you_mean(key, known) or f", expected {', '.join(known)}"
             raise ValueError(f".image_forms.{view}.{key}: no such key{hint}")
     made = ImageForm(**{key: _plain(key, value) for key, value in values.items()})
     try:

@@ -34,3 +34,9 @@ class Facts:
     steps: int
     success: bool
     text: str
+
+
+def as_text(stored) -> str:
+    """An instruction as it is stored: a text, bytes of UTF-8, or the first of an array of them."""
+    first = stored.flat[0] if isinstance(stored, np.ndarray) else stored
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)

@@ -25,11 +25,8 @@ class Reader(Protocol):
     shapes: dict[str, tuple[tuple[int | None, ...], str]]
     lossy: frozenset[str]
 
-    def facts(self, split: str) -> list[Facts | None]:
-        """What is known of each episode of a split before its pictures are read.
-
-        None for an episode that cannot be read, where the key map skips bad ones.
-        """
+    def facts(self, split: str, index: int) -> Facts:
+        """What is known of an episode before its pictures are read; as `episode`."""
 
     def episode(self, split: str, index: int) -> RawEpisode:
         """One episode; fastest in order.

@@ -4,9 +4,11 @@ The only module that uses the rlds library, and with it TensorFlow; it loads nei
 a foreign dataset is read.
 """
 
+import contextlib
+import math
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,7 +17,7 @@ from etils import epath
 from glam_jax import files
 from glam_jax.errors import DataError, first_line
 from glam_jax.own_data.key_map import KeyMap
-from glam_jax.own_data.raw_episode import Facts, RawEpisode
+from glam_jax.own_data.raw_episode import Facts, RawEpisode, as_text
 
 
 class _Absent(types.ModuleType):
@@ -79,7 +81,8 @@ class Reader:
             key: (steps[key].shape, np.dtype(steps[key].np_dtype).name) for key in wanted
         }
         self.lossy = frozenset(key for key in wanted if _is_jpeg(steps[key]))
-        self._open: tuple[str, int, Iterator] = ("", 0, iter(()))
+        # (split, with pictures) -> the episode that is read next, and the open files.
+        self._open: dict[tuple[str, bool], tuple[int, Sequence | Iterator]] = {}
 
     def _add_slice(self, split: str) -> None:
         """Makes a split such as `train[:50%]`, in TFDS's words, known by its length."""
@@ -91,55 +94,57 @@ class Reader:
                     f"{self.folder}: no split {split!r} ({first_line(error)})"
                 ) from error
 
-    def facts(self, split: str) -> list[Facts]:
-        """Reads the episodes without their steps' pictures."""
-        found = []
-        for index, example in enumerate(self._examples(split, pictures=False)):
-            try:
-                steps = example["steps"]
-                leaf = next(iter(_flat(steps).values()))
-                found.append(Facts(len(leaf), *self._about(example)))
-            except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
-                place = f"{self.folder}, {split} episode {index}"
-                raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
-        return found
+    def facts(self, split: str, index: int) -> Facts:
+        """Reads an episode without its steps' pictures."""
+        with self._naming(split, index):
+            example = self._example(split, index, pictures=False)
+            steps = len(next(iter(_flat(example["steps"]).values())))
+            return Facts(steps, *self._about(example))
 
     def episode(self, split: str, index: int) -> RawEpisode:
         """One episode, as `readers.Reader`; in order, files are read on where they were."""
-        place = f"{self.folder}, {split} episode {index}"
-        try:
-            example = self._example(split, index)
+        with self._naming(split, index) as place:
+            example = self._example(split, index, pictures=True)
             success, text = self._about(example)
-        except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
-            self._open = ("", 0, iter(()))
-            raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
         return RawEpisode(index, self._steps(example["steps"], place), success, text)
 
-    def _example(self, split: str, index: int) -> Mapping:
-        """A raw episode."""
-        if self._builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-            return self._builder.as_data_source(split=split)[index]
-        name, at, examples = self._open
-        if name != split or at > index:
-            at, examples = 0, iter(self._examples(split, pictures=True))
+    @contextlib.contextmanager
+    def _naming(self, split: str, index: int) -> Iterator[str]:
+        """What to call an episode; raises DataError for whatever goes wrong with it inside."""
+        place = f"{self.folder}, {split} episode {index}"
+        try:
+            yield place
+        except Exception as error:  # TensorFlow's and ArrayRecord's errors share no type
+            self._open.clear()
+            raise DataError(f"{place}: damaged or empty ({first_line(error)})") from error
+
+    def _example(self, split: str, index: int, pictures: bool) -> Mapping:
+        """A raw episode; without pictures its steps are as they are stored."""
+        at, examples = self._open.get((split, pictures), (math.inf, None))
+        if isinstance(examples, Sequence):  # of ArrayRecord
+            return examples[index]
+        if at > index:
+            at, examples = 0, self._examples(split, pictures)
+            self._open[split, pictures] = at, examples
+            return self._example(split, index, pictures)
         for _ in range(at, index):
             next(examples)
         example = next(examples)
-        self._open = (split, index + 1, examples)
+        self._open[split, pictures] = index + 1, examples
         return example
 
-    def _examples(self, split: str, pictures: bool) -> Iterator[Mapping]:
-        """Raw episodes in the order of the files; without pictures steps are as they are stored."""
+    def _examples(self, split: str, pictures: bool) -> Sequence | Iterator:
+        """All episodes of a split in the order of the files, or a way to any of them."""
         decoders = None if pictures else {"steps": tfds.decode.SkipDecoding()}
         if self._builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
-            source = self._builder.as_data_source(split=split, decoders=decoders)
-            return (source[i] for i in range(len(source)))
+            return self._builder.as_data_source(split=split, decoders=decoders)
         _load_rlds()
         in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-        found = self._builder.as_dataset(
-            split=split, shuffle_files=False, read_config=in_order, decoders=decoders
+        return iter(
+            self._builder.as_dataset(
+                split=split, shuffle_files=False, read_config=in_order, decoders=decoders
+            )
         )
-        return iter(found)
 
     def _about(self, example: Mapping) -> tuple[bool, str]:
         """Success and instruction; of a key of steps, in the last and in the first one."""
@@ -147,8 +152,7 @@ class Reader:
         if key := self._keys.success:
             success = bool(np.asarray(self._of(example, key, -1)))
         if key := self._keys.text:
-            stored = np.asarray(self._of(example, key, 0)).item()
-            text = stored.decode("utf-8", "replace") if isinstance(stored, bytes) else str(stored)
+            text = as_text(np.asarray(self._of(example, key, 0)))
         return success, text
 
     def _of(self, example: Mapping, key: str, step: int):

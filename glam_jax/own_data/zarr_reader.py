@@ -12,7 +12,7 @@ import numpy as np
 from glam_jax import files
 from glam_jax.errors import DataError, first_line
 from glam_jax.own_data.key_map import KeyMap
-from glam_jax.own_data.raw_episode import Facts, RawEpisode
+from glam_jax.own_data.raw_episode import Facts, RawEpisode, as_text
 
 try:
     import zarr
@@ -68,22 +68,19 @@ class Reader:
         start = int(self._ends[index - 1]) if index else 0
         return range(start, int(self._ends[index]))
 
-    def facts(self, split: str) -> list[Facts]:
-        """Reads the array of success, if there is one."""
-        return [self._about(index) for index in range(self.lengths[split])]
-
-    def _about(self, index: int) -> Facts:
+    def facts(self, split: str, index: int) -> Facts:
+        """Reads the array of success and instruction, if there are any."""
         steps = self._range(index)
         success, text = True, ""
         if key := self._keys.success:
-            success = bool(np.any(self._arrays[key][steps.start : steps.stop]))
+            success = bool(np.any(self._read(key, steps.start, steps.stop, index)))
         if key := self._keys.text:
-            text = str(self._arrays[key][steps.start])
+            text = as_text(self._read(key, steps.start, steps.start + 1, index))
         return Facts(len(steps), success, text)
 
     def episode(self, split: str, index: int) -> RawEpisode:
         """One episode, whose pictures are read a block of stored steps at a time."""
-        about = self._about(index)
+        about = self.facts(split, index)
         return RawEpisode(index, self._steps(index), about.success, about.text)
 
     def _steps(self, index: int) -> Iterator[dict[str, np.ndarray]]:

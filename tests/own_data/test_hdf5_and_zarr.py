@@ -153,6 +153,26 @@ def test_alohas_files_come_in_without_a_pose(tmp_path):
         assert off.max() < 30  # JPEG
 
 
+def test_a_damaged_file_is_skipped_where_that_is_asked_for(tmp_path):
+    """Also where its length would have to be read before it is chosen."""
+    folder = aloha(tmp_path / "aloha")
+    cut(folder / "episode_1.hdf5")
+    keys = PLAIN | {
+        "views": {"front": "observations/images/cam_high"},
+        "proprio": "observations/qpos",
+        "action": "action",
+        "min_steps": 2,
+    }
+    keys |= dict.fromkeys(("position", "rotation", "gripper"))
+    made = config(tmp_path / "data", folder, keys)
+    with pytest.raises(DataError, match='episode_1.hdf5.*not readable.*on_bad="skip"'):
+        foreign_data.provide(made, episodes=3)
+    made = config(tmp_path / "data", folder, keys | {"on_bad": "skip"})
+    report = foreign_data.provide(made, episodes=3)
+    assert [one.seed for one in foreign_data.read(made)] == [0, 2, 3]
+    assert len(report["skipped"]) == 1 and "episode_1.hdf5" in report["skipped"][0]
+
+
 @pytest.mark.parametrize("ending", [".zarr", ".zarr.zip"])
 def test_umis_replay_buffer_comes_in(tmp_path, ending):
     path = tmp_path / f"umi{ending}"

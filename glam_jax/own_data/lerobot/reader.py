@@ -1,22 +1,17 @@
 """Episodes of a LeRobot dataset in a local folder, as arrays of the columns that are wanted."""
 
 import functools
-import io
 from collections.abc import Iterator
 
 import numpy as np
 from etils import epath
-from PIL import Image
 
 from glam_jax import files
-from glam_jax.errors import DataError, first_line
-from glam_jax.own_data import parquet
-from glam_jax.own_data.key_map import SKIP, KeyMap
+from glam_jax.errors import DataError
+from glam_jax.own_data import images, parquet
+from glam_jax.own_data.key_map import KeyMap
 from glam_jax.own_data.lerobot import meta
 from glam_jax.own_data.raw_episode import Facts, RawEpisode
-
-# Formats in which pictures lie in a data file.
-_ENCODINGS = ("PNG", "JPEG", "WEBP")
 
 
 class Reader:
@@ -69,18 +64,10 @@ class Reader:
                     f"{' of depth' if kind == 'depth' else ''}, expected {wanted} for {role}"
                 )
 
-    def facts(self, split: str) -> list[Facts | None]:
+    def facts(self, split: str, index: int) -> Facts:
         """Reads the columns of success and instruction, if they are of the frames."""
-        found = []
-        for episode in self._meta.splits[split]:
-            try:
-                rows = self._rows(episode, self._about)[1] if self._about else {}
-                found.append(self._facts(episode, rows))
-            except DataError:
-                if self._keys.on_bad != SKIP:
-                    raise
-                found.append(None)
-        return found
+        episode = self._meta.splits[split][index]
+        return self._facts(episode, self._rows(episode, self._about)[1] if self._about else {})
 
     def _facts(self, episode: int, rows: dict[str, np.ndarray | list]) -> Facts:
         keys, found = self._keys, self._meta.episodes[episode] | rows
@@ -198,15 +185,7 @@ def _pictures(encoded: list[bytes], place: str) -> Iterator[np.ndarray]:
     """Pictures (H, W, 3) uint8 of one size."""
     size = None
     for step, data in enumerate(encoded):
-        try:
-            with Image.open(io.BytesIO(data), formats=_ENCODINGS) as picture:
-                if picture.mode.startswith(("I", "F")):
-                    raise ValueError(f"mode {picture.mode} is of depth, expected colours")
-                found = np.asarray(picture.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(
-                f"{place}, step {step}: not readable as a picture ({first_line(error)})"
-            ) from error
+        found = images.decoded(data, f"{place}, step {step}")
         size = size or found.shape
         if found.shape != size:
             raise DataError(f"{place}, step {step}: {found.shape}, expected {size} as before")
