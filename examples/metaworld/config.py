@@ -26,6 +26,9 @@ def get_config(argument: str = ""):
         "cameras": "metaworld",
     }
     commanded = {"proprio": ("obs/joint_pos", "obs/gripper_opening"), "action": "actions"}
+    # The environment's observations have these names without the group that they are recorded in.
+    observed = [*seen["views"].values(), seen["position"], seen["rotation"], *commanded["proprio"]]
+    commanded["client_names"] = {key.removeprefix("obs/"): key for key in observed}
     own = {
         "target": "labelled",
         "target_episodes": LABELLED,

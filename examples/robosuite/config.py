@@ -30,6 +30,11 @@ KINOVA3 = PANDA | {
     "action_scale": (1.0,) * 7 + (-0.5,),
     "action_offset": (0.0,) * 7 + (0.5,),
 }
+# The environment's observations have these names without the group that they are recorded in.
+_SEEN = [*PANDA["views"].values(), *(PANDA[key] for key in ("position", "rotation", "gripper"))]
+KINOVA3["client_names"] = {
+    key.removeprefix("obs/"): key for key in (*_SEEN, "obs/robot0_joint_pos")
+}
 
 
 def get_config(argument: str = ""):
