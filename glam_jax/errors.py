@@ -4,8 +4,6 @@ A kind of error is a class below `UserError`, defined where it is raised, or her
 packages raise it. Its message names the place, the key, what was found and what was expected.
 """
 
-from collections.abc import Collection
-
 
 class UserError(Exception):
     """Something that the user can put right: a value, a file, a folder, a machine."""
@@ -17,9 +15,3 @@ class ConfigError(UserError, ValueError):
 
 class DataError(UserError, ValueError):
     """Data that cannot be used."""
-
-
-def check_choice(name: str, value: str, known: Collection[str]) -> None:
-    """Raises ConfigError, naming the known ones, if `value` is none of them."""
-    if value not in known:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(known)}")

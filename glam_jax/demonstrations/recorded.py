@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from glam_jax.data.recording import Recording
 from glam_jax.demonstrations.source import Source
 from glam_jax.errors import DataError
+from glam_jax.own_data import config as own_config
 from glam_jax.own_data import ingest
 from glam_jax.own_data.convert import Aim
 from glam_jax.own_data.key_map import KeyMap
@@ -28,6 +29,11 @@ class RecordedSource(Source):
     @classmethod
     def known(cls, config: ConfigDict) -> Collection[str]:
         return config.own.sources.keys()  # all that have a key map
+
+    @classmethod
+    def used(cls, config: ConfigDict) -> list[Source]:
+        own_config.check(config)  # flags may have changed what its file said
+        return super().used(config)
 
     @functools.cached_property
     def keys(self) -> KeyMap:
@@ -62,7 +68,8 @@ class RecordedSource(Source):
         return self.keys.weight
 
     def check(self) -> None:
-        """Raises DataError where a method on masks has a source without any."""
+        """As of every source; DataError where a method on masks has one without any."""
+        super().check()
         if self.config.world_model.modality == "mask" and not self.keys.has_masks:
             method = self.config.method
             raise DataError(

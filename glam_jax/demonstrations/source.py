@@ -92,15 +92,16 @@ class Source(abc.ABC):
     @property
     @abc.abstractmethod
     def action_kind(self) -> str:
-        """What an action is, one of `own_data.key_map.ACTION_KINDS`."""
+        """What an action is, one of `schema.ACTION_KINDS`."""
 
     @property
     def weight(self) -> float:
         """How likely a window of it is drawn, relative to other sources of its kind."""
         return 1.0
 
-    def check(self) -> None:  # noqa: B027, most sources have nothing to check
-        """Raises DataError where the run's method cannot learn from the source."""
+    def check(self) -> None:
+        """Raises UserError where the run cannot learn from the source; see `layout`."""
+        self.layout  # noqa: B018, raises
 
     @abc.abstractmethod
     def provide(self) -> dict:

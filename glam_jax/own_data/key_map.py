@@ -14,8 +14,6 @@ from glam_jax.own_data import colours, rotations
 from glam_jax.own_data.colours import Colour
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-# What an action is, for checks and errors in physical units.
-ACTION_KINDS = ("joint_positions", "pose", "pose_delta", "other")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ TINY = {
     },
     "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
     "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+    "evaluate": {"execute": 4},
 }  # fmt: skip
 
 
