@@ -19,6 +19,7 @@ import chex
 import numpy as np
 
 from glam_jax.data.store import Store
+from glam_jax.errors import DataError
 
 # A dimension that does not move has only numerical noise; without a floor, dividing by its
 # deviation would make that noise as large as the signal of the others. One centimetre or
@@ -28,6 +29,9 @@ STD_FLOOR = 1e-2
 DIFF_FLOOR = 1e-3
 # Smallest half-range when scaling to [-1, 1].
 RANGE_FLOOR = 1e-2
+
+# Part of a deviation by which means and deviations of the same data may differ, computed anew.
+SAME = 0.01
 
 Statistics = dict[str, dict[str, np.ndarray]]
 
@@ -64,6 +68,24 @@ def statistics(store: Store) -> Statistics:
         "proprio": _moving(arrays["proprio"][:targets], store.starts[: store.targets]),
         "action": array_statistics(arrays["action"][:targets]),
     }
+
+
+def check_same(earlier: Statistics, stats: Statistics, place: str) -> None:
+    """Raises DataError where statistics are not those of the same data; names `place` and the key.
+
+    Args:
+      earlier: with which a training began; keys that it lacks are not compared.
+    """
+    for key, names in stats.items():
+        before = earlier.get(key, names)
+        for name in ("mean", "std"):
+            if np.shape(before[name]) != np.shape(names[name]) or np.any(
+                np.abs(before[name] - names[name]) > SAME * before["std"]
+            ):
+                raise DataError(
+                    f"{place} was trained with other data: {name} of {key} was {before[name]}, is "
+                    f"{names[name]}; give it the data from before, or choose another --workdir"
+                )
 
 
 def _moving(x_ND: np.ndarray, starts: np.ndarray) -> dict[str, np.ndarray]:

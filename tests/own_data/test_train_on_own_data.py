@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import commands
 import foreign_data
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 import glam_jax
+from glam_jax import files
 from glam_jax.demonstrations import gather
 from glam_jax.errors import DataError, UserError
 from glam_jax.experiment import experiment
-from glam_jax.experiment.workdir import Workdir
+from glam_jax.experiment.workdir import Workdir, WorkdirError
 from glam_jax.own_data import images
+from glam_jax.runtime import checkpoint, metrics
 from glam_jax.serve import service
 from glam_jax.serve.service import SettingsError
 
@@ -138,3 +141,22 @@ def test_the_example_config_can_be_read_and_names_what_is_missing():
     config = f"--config={ROOT}/configs/own_data.py"
     with pytest.raises(UserError, match="my_arm/1.0.0: no dataset there"):
         commands.run("glam_jax.own_data.__main__", "ingest", config)
+
+
+def test_a_finished_run_continues_with_more_updates_and_moved_data(run, tmp_path):
+    config, finished, results = run
+    folder, more = shutil.copytree(finished, tmp_path / "run"), config.copy_and_resolve_references()
+    shutil.copytree(config.data.root, tmp_path / "data")
+    more.update({"clone": {"steps": STEPS + 2, "log_every": 1}})
+    more.data.root = f"{tmp_path}/data"
+    found = experiment.run(more, folder)
+    entry = {"key": "clone.steps", "found": STEPS, "asked": STEPS + 2, "at": STEPS}
+    assert found["continued"] == [entry] and results["continued"] == []
+    assert checkpoint.last_step(folder / "policy") == STEPS + 2
+    assert list(metrics.read_metrics(folder / "policy")["loss"][0])[-2:] == [STEPS + 1, STEPS + 2]
+    assert files.read_json(folder / "results_1.json")["continued"] == []
+    assert Workdir(folder).config().data.root == f"{tmp_path}/data"
+    more.policy.chunk = more.evaluate.execute = 3
+    instead = "Only stage 2 .*run_2 --config.world_model_from=../run"
+    with pytest.raises(WorkdirError, match=rf"policy.chunk \(found 4, asked 3\)\. {instead}"):
+        experiment.run(more, folder)
