@@ -130,11 +130,8 @@ def configuration() -> str:
         "`--config.pretrain.steps=500`. The default is that of `glam_o` at the standard scale. "
         "Files of `configs/` choose the task; `:method=...,scale=...` after the file's name "
         "chooses the rest. `glam_jax/config.py` is where they are set.\n\nAll values are checked "
-        "before anything is done. A run continues with another value of what decides nothing, "
-        "measures anew where it decides the results, and else refuses it as soon as a checkpoint "
-        "of the stage is there. `steps` can be changed while a stage trains, those of stage 2 also "
-        "after it: the learning rate then follows the new schedule from that step on, and "
-        "`results.json` says so under `continued`."
+        "before anything is done. What a key decides says whether [a run can continue]"
+        "(index.md#continuing-a-run) with another value."
     ]
     for section in ("", *sections):
         mine = [key for key in keys if _section(key, sections) == section]
