@@ -8,7 +8,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import pytest
-from test_config import from_command_line
+from commands import from_command_line
 
 from glam_jax import config, kinds, schema, values
 from glam_jax.errors import ConfigError

@@ -82,16 +82,19 @@ def check(config: ConfigDict) -> None:
         sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
 
 
-def claim(config: ConfigDict, path: epath.PathLike) -> Workdir:
+def claim(config: ConfigDict, path: epath.PathLike, trains_policy: bool = True) -> Workdir:
     """The run folder, claimed for a config that was checked; of several hosts by the first.
 
+    Args:
+      trains_policy: whether stage 2 follows, which may need the weights of an encoder.
     Raises:
       See `check`, `weights.check`, `borrowed.lender` and `Workdir.claim`.
     """
     check(config)
     workdir = Workdir(path)
     if not workdir.policy.exists():  # else its checkpoints hold what is read here
-        weights.check(config)
+        if trains_policy:
+            weights.check(config)
         borrowed.lender(config, workdir)
     with hosts.leader_first():
         workdir.claim(config)
@@ -127,7 +130,7 @@ def run_stage1(config: ConfigDict, path: epath.PathLike) -> None:
     Raises:
       See `claim` and the stage.
     """
-    workdir = claim(config, path)
+    workdir = claim(config, path, trains_policy=False)
     data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
     error = world_model.decoded_error(data.heldout_store(config.data.target), config)
