@@ -1,8 +1,8 @@
 """Pages of the site that follow from the code: a hook of mkdocs, named in mkdocs.yml.
 
 `commands` lists every `python -m glam_jax.NAME` with its flags, `configuration` every key of a
-run's config, with its comment in the source. Nothing of them is written by hand, so that they
-cannot be out of date.
+run's config, with its comment and its description in the source. Nothing of them is written by
+hand, so that they cannot be out of date.
 """
 
 import ast
@@ -16,10 +16,9 @@ import warnings
 from unittest import mock
 
 from absl import app, flags
-from ml_collections import ConfigDict
 
 import glam_jax
-from glam_jax import config
+from glam_jax import config, values
 from glam_jax.serve import service
 
 PACKAGE = pathlib.Path(glam_jax.__file__).parent
@@ -112,56 +111,52 @@ def comments(module, functions: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def flat(values: ConfigDict, prefix: str = "") -> dict[str, object]:
-    """Key with dots -> value, of a config."""
-    found = {}
-    for key, value in values.items():
-        inner = isinstance(value, ConfigDict)
-        found |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
-    return found
-
-
 def configuration() -> str:
-    """The page of all keys: defaults, where scales and methods differ, and what each is."""
+    """The page of all keys: defaults, where scales and methods differ, what each may be and is."""
     sections = ("data", "world_model", "pretrain", "policy", "clone", "evaluate", "replay", "audit")
     known = comments(config, {f"_{name}": f"{name}." for name in sections} | {"assemble": ""})
     known |= comments(config, {"_weights": "pretrain.weights."})
-    standard = flat(config.make("lifting"))
+    standard = config.flat(config.make("lifting"))
     others = {
-        name: flat(config.make("lifting", argument))
+        name: config.flat(config.make("lifting", argument))
         for name, argument in (
             *((scale, f"scale={scale}") for scale in ("quick", "paper")),
             *((method, f"method={method}") for method in config.METHODS if method != "glam_o"),
         )
     }
-    keys = dict.fromkeys(key for values in (standard, *others.values()) for key in values)
+    keys = dict.fromkeys(key for other in (standard, *others.values()) for key in other)
     page = [
         "# Configuration\n\nEvery key of a run's config, for lifting; each is a flag, as in "
         "`--config.pretrain.steps=500`. The default is that of `glam_o` at the standard scale. "
         "Files of `configs/` choose the task; `:method=...,scale=...` after the file's name "
-        "chooses the rest. `glam_jax/config.py` is where they are set."
+        "chooses the rest. `glam_jax/config.py` is where they are set.\n\nAll values are checked "
+        "before anything is done. What a key decides says whether [a run can continue]"
+        "(index.md#continuing-a-run) with another value."
     ]
     for section in ("", *sections):
         mine = [key for key in keys if _section(key, sections) == section]
         page.append(f"\n## {section or 'The run'}\n")
-        page.append("| key | default | elsewhere | what it is |\n|---|---|---|---|")
+        page.append("| key | default | elsewhere | may be | decides | what it is |")
+        page.append("|---|---|---|---|---|---|")
         for key in mine:
             here = standard.get(key)
             apart: dict[str, list[str]] = {}
-            for name, values in others.items():
-                if key in values and (key not in standard or values[key] != here):
-                    apart.setdefault(_value(values[key]), []).append(name)
+            for name, other in others.items():
+                if key in other and (key not in standard or other[key] != here):
+                    apart.setdefault(_value(other[key]), []).append(name)
             elsewhere = "; ".join(f"{', '.join(names)}: {value}" for value, names in apart.items())
             default = _value(here) if key in standard else ""
             # Both stages have the same keys; they are explained once.
             note = known.get(key) or known.get(key.replace("clone", "pretrain"))
-            page.append(f"| `{key}` | {default} | {elsewhere} | {_cell(note or '')} |")
+            known_as = values.of(key)
+            cells = (default, elsewhere, known_as.allowed, known_as.decides, _cell(note or ""))
+            page.append(f"| `{key}` | {' | '.join(map(str, cells))} |")
     page.append(
         "\n## Serving\n\nOf `python -m glam_jax.serve`, apart from the config of the run.\n\n"
         "| key | default | what it is |\n|---|---|---|"
     )
     notes = comments(service, {"settings": ""})
-    for key, value in flat(service.settings()).items():
+    for key, value in config.flat(service.settings()).items():
         page.append(f"| `{key}` | {_value(value)} | {_cell(notes.get(key, ''))} |")
     return "\n".join(page) + "\n"
 

@@ -1,11 +1,14 @@
 """The resolved configuration of a run: task, method and scale to one locked ConfigDict.
 
+Comments say what each key is; `values` says which values it may have.
+
 `configs/TASK.py` hand their argument here: `--config=configs/lifting.py:method=glam_o,scale=quick`.
 Values that follow from others are computed where they are used.
 """
 
 import dataclasses
 import sys
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -103,7 +106,7 @@ def assemble(task: str, chosen: dict[str, str], data: ConfigDict, arms: int) -> 
     config.clone = _clone(config.method)
     config.evaluate = _evaluate()
     config.replay = _replay()
-    config.audit = audit_thresholds()
+    config.audit = _audit()
     if config.scale == "quick":
         _make_quick(config, task, arms)
     if config.scale == "paper":
@@ -120,6 +123,15 @@ def leave_out_unused(config: ConfigDict) -> None:
         for source in config.data.auxiliary:
             config.data.auxiliary[source] = 0
         config.pretrain.target_share = config.clone.target_share = 1.0
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Key with dots -> value, of all of a config."""
+    found = {}
+    for key, value in config.items():
+        inner = isinstance(value, ConfigDict)
+        found |= flat(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return found
 
 
 def _data(target: str) -> ConfigDict:
@@ -150,7 +162,7 @@ def _family(method: str) -> str:
 
 def _world_model(method: str, arms: int) -> ConfigDict:
     model = ConfigDict()
-    # What the world model's images show: rgb or mask.
+    # What the world model's images show. The method chooses it: mask where it ends in _o.
     model.modality = "mask" if method.endswith("_o") else "rgb"
     model.latent = schema.ACTION_DIM * arms  # d, the dimensions of z: 8 for each arm.
     model.visual = 128  # Y, the dimensions of the visual feature y.
@@ -166,10 +178,8 @@ def _world_model(method: str, arms: int) -> ConfigDict:
         model.decoder_layers = 4  # Layers of the action decoder.
     if family == "glam":
         model.proprio_blocks = 5  # ResMLP blocks of the proprioceptive forward model.
-        # How the two posteriors are tied: asymmetric, symmetric or none.
-        model.alignment = "asymmetric"
-        # Posterior whose sample the action decoder reads: action_encoder or idm.
-        model.action_loss_on = "action_encoder"
+        model.alignment = "asymmetric"  # How the two posteriors are tied.
+        model.action_loss_on = "action_encoder"  # Posterior whose sample the decoder reads.
     if family == "lapa":
         model.codes = 4  # m, the codes that make up one latent; d must be a multiple of it.
         model.codebook_size = 8  # K, the size of the codebook that all codes share.
@@ -181,7 +191,7 @@ def _pretrain(method: str) -> ConfigDict:
     run.steps = 1500  # Updates.
     run.batch = 128  # Rows of a batch, shared out evenly over all devices.
     run.accumulate = 1  # Pieces into which a device's rows are cut, computed one after the other.
-    run.compute = "float32"  # Precision of matrix products and convolutions: float32 or bfloat16.
+    run.compute = "float32"  # Precision of matrix products and convolutions.
     run.window = 2  # T, the frames of a window, which holds T - 1 transitions.
     run.target_share = 0.5  # Share of the rows that come from the target.
     # Peak learning rate of AdamW, after the warm-up and before the cosine.
@@ -232,7 +242,7 @@ def _weights(family: str) -> ConfigDict:
 def _policy() -> ConfigDict:
     policy = ConfigDict()
     policy.chunk = 20  # K, the transitions that are predicted at once.
-    policy.proprio = "ee_pose"  # What the policy knows of the robot: ee_pose or joints.
+    policy.proprio = "ee_pose"  # What the policy knows of the robot.
     policy.encoder = "conv"  # Encoder of each view: conv, or dinov2 for DINOv2 ViT-S/14.
     # Side in pixels to which views are resized before the encoder; 0 keeps theirs.
     policy.view_size = 0
@@ -243,7 +253,7 @@ def _policy() -> ConfigDict:
     policy.dinov2_weights = ""
     # Offset in resizing positional embeddings: 0.1 as the original, 0 as Hugging Face.
     policy.dinov2_offset = 0.1
-    policy.dinov2_dtype = "float32"  # Precision of DINOv2's computation: float32 or bfloat16.
+    policy.dinov2_dtype = "float32"  # Precision of DINOv2's computation.
     # Whether the backward pass computes DINOv2's blocks again, which saves memory.
     policy.dinov2_remat = False
     policy.hidden = 256  # Width of the head over all views.
@@ -309,16 +319,16 @@ def _replay() -> ConfigDict:
     return replay
 
 
-def audit_thresholds() -> ConfigDict:
+def _audit() -> ConfigDict:
     """Thresholds of the grounding audit; docs/audit.md says what was measured."""
     audit = ConfigDict()
     # Most error of decoded actions on held-out target transitions, mm at the gripper.
     audit.decoded_error_mm = 10.0
     # The same for robots that are not simulated here, as a share of the actions' own spread.
     audit.decoded_error_share = 0.2
-    # Most energy coefficient between the latents of both sources, 0 to 1.
+    # Most energy coefficient between the latents of both sources.
     audit.latent_distance = 0.1
-    # Most AUC of a classifier that tells the sources apart from z, 0.5 to 1.
+    # Most AUC of a classifier that tells the sources apart from z; 0.5 is chance.
     audit.classifier_auc = 0.8
     # Least share of the source's latents in the range where the decoder was trained.
     audit.inside_range = 0.8

@@ -29,9 +29,3 @@ def did_you_mean(value: str, known: Collection[str]) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of what a library says, for a message of one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def check_choice(name: str, value: str, known: Collection[str]) -> None:
-    """Raises ConfigError, naming the known ones, if `value` is none of them."""
-    if value not in known:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(known)}")

@@ -12,13 +12,13 @@ docs/scaling.md says how to read the table.
 import dataclasses
 
 from absl import flags
-from ml_collections import config_flags
 
+from glam_jax import values
 from glam_jax.benchmark import pod, record
 from glam_jax.benchmark.case import BenchmarkError
 from glam_jax.runtime import entry
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
+_CONFIG = entry.define_config("A file of configs/, with its argument.")
 _STAGE = flags.DEFINE_enum("stage", "clone", ["pretrain", "clone"], "Which training.")
 _MACHINE = flags.DEFINE_enum("machine", "tpu_v5e", sorted(pod.MACHINES), "Which devices.")
 _BENCHMARK = flags.DEFINE_string("benchmark", None, "A benchmark.json, measured on one device.")
@@ -29,6 +29,7 @@ _STREAMED = flags.DEFINE_bool("streamed", False, "Data are read by the hosts at 
 
 
 def main(_):
+    values.check(_CONFIG.value)
     given = {"link": _LINK.value, "network": _NETWORK.value}
     given = {name: 1e9 * value for name, value in given.items() if value is not None}
     machine = dataclasses.replace(pod.MACHINES[_MACHINE.value], **given)

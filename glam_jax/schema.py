@@ -37,6 +37,9 @@ MODALITIES = {"rgb": 3, "mask": 1}
 # Keys that only a target source has; an auxiliary dataset does not contain them.
 TARGET_ONLY = ("action", "proprio")
 
+# What an action is, for checks and errors in physical units.
+ACTION_KINDS = ("joint_positions", "pose", "pose_delta", "other")
+
 # Split -> source -> first seed: no two sources demonstrate the same scenes. The seeds of
 # evaluation start at 1,000,000.
 FIRST_SEED = {

@@ -11,14 +11,13 @@ workdir and the data root must be folders that all of them see.
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
-from glam_jax import files
+from glam_jax import files, values
 from glam_jax.experiment import experiment
 from glam_jax.runtime import entry, hosts
 from glam_jax.runtime.preemption import Preempted
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, with its argument.")
+_CONFIG = entry.define_config("A file of configs/, with its argument.")
 hosts.define_flags()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/.")
 
@@ -26,6 +25,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Run folder; default under runs/
 def main(_):
     hosts.join_by_flags()
     config = _CONFIG.value
+    values.check(config)
     name = f"{config.task}_{config.method}_{config.scale}_seed{config.seed}"
     workdir = files.path(_WORKDIR.value or f"runs/{name}")
     try:

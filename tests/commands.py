@@ -1,11 +1,15 @@
 """Commands of the package in the process of the tests, each with flags of its own."""
 
 import importlib
+import pathlib
 import sys
 from types import ModuleType
 
+import pytest
 from absl import flags
+from ml_collections import ConfigDict, config_flags
 
+LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
 _OWN = {}  # command -> its flags by name
 
 
@@ -30,6 +34,17 @@ def run(name: str, *words: str) -> None:
         for made in _take(others).values():
             made.unparse()
         flags.FLAGS.unparse_flags()
+
+
+def from_command_line(argument: str = "", *overrides: str) -> ConfigDict:
+    """The config of lifting that an entry point gets, with an argument and flags."""
+    values = flags.FlagValues()
+    flag = config_flags.DEFINE_config_file("config", None, "", flag_values=values)
+    path = f"{LIFTING}:{argument}" if argument else str(LIFTING)
+    with pytest.MonkeyPatch.context() as patch:  # the flag looks there for what is overridden
+        patch.setattr(sys, "argv", ["program", f"--config={path}", *overrides])
+        values(sys.argv)
+    return flag.value
 
 
 def _take(others: set[str]) -> dict[str, flags.Flag]:

@@ -28,6 +28,7 @@ def save(root: pathlib.Path, **changes) -> tuple[pathlib.Path, ConfigDict, list[
         config.policy.update(tiny_policy.TINY)
         config.evaluate.execute = tiny_policy.EXECUTE
     run = Workdir(root / "run")
+    run.claim(config)
     data = experiment.prepare(config, run)
     stats = units.label_statistics(data.store.transition_actions(), data.stats, False)
     tiny_policy.leave(run, config, data.store.layout, stats)

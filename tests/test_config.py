@@ -1,12 +1,9 @@
 """Configs: what the argument picks, what the command line changes, and what is refused."""
 
-import pathlib
-import sys
-
 import jax
 import pytest
 from absl import flags
-from ml_collections import config_flags
+from commands import from_command_line
 
 from glam_jax import config, schema
 from glam_jax.demonstrations import gather
@@ -18,24 +15,12 @@ from glam_jax.sim.tasks import TASKS
 from glam_jax.stages import clone, pretrain
 from glam_jax.stages.world_model import build
 
-LIFTING = pathlib.Path(__file__).parents[1] / "configs" / "lifting.py"
 LAYOUT = schema.Layout(arms=1, image_size=64, has_actions=True)
 
 
 def counts(made):
     """Source -> training episodes of a config."""
     return {source.name: source.episodes for source in gather.sources(made)}
-
-
-def from_command_line(argument="", *overrides):
-    """The config that an entry point gets."""
-    values = flags.FlagValues()
-    flag = config_flags.DEFINE_config_file("config", None, "", flag_values=values)
-    path = f"{LIFTING}:{argument}" if argument else str(LIFTING)
-    with pytest.MonkeyPatch.context() as patch:  # the flag looks there for what is overridden
-        patch.setattr(sys, "argv", ["program", f"--config={path}", *overrides])
-        values(sys.argv)
-    return flag.value
 
 
 def test_the_argument_picks_method_and_scale():

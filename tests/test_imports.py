@@ -17,7 +17,8 @@ PACKAGE = ROOT / "glam_jax"
 FLOORS = (
     {"errors"},
     {"schema", "files"},
-    {"config"},
+    {"config", "kinds"},
+    {"values"},
     {"client", "display", "models", "runtime", "sim", "data"},
     {"own_data", "stages", "evaluation"},
     {"demonstrations"},
@@ -27,7 +28,7 @@ FLOORS = (
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # In the root of the package, whoever is not a command.
-FOUNDATIONS = {"errors", "schema", "files", "config"}
+FOUNDATIONS = {"errors", "schema", "files", "config", "kinds", "values"}
 
 # What is measured against is in PyTorch: benchmark/torch_*.
 TORCH = ("layers", "optim", "policy", "training", "weights", "world_model")
@@ -54,7 +55,8 @@ DOORS = {
 
 def modules() -> list[str]:
     """Modules of the package as paths without suffix, such as `sim/env`."""
-    paths = sorted(PACKAGE.rglob("*.py"))
+    # pip leaves a copy of the client in its folder when it is installed alone.
+    paths = sorted(p for p in PACKAGE.rglob("*.py") if "build" not in p.parts)
     return [str(p.relative_to(PACKAGE).with_suffix("")) for p in paths]
 
 

@@ -71,7 +71,7 @@ def test_every_key_of_a_config_is_on_the_page_and_explained(site):
     text = (site / "configuration.html").read_text()
     rows = dict(re.findall(r"<tr>\s*<td><code>([^<]+)</code></td>(.*?)</tr>", text, re.DOTALL))
     for method in config.METHODS:
-        for key in reference.flat(config.make("lifting", f"method={method}")):
+        for key in config.flat(config.make("lifting", f"method={method}")):
             *_, note = re.findall(r"<td>(.*?)</td>", rows[key], re.DOTALL)
             assert note.strip(), f"{key} has no comment in glam_jax/config.py"
 
@@ -118,5 +118,5 @@ def test_a_command_of_the_pages_that_takes_seconds_runs():
 
 def _exists(key: str, words: list[str]) -> bool:
     served = words[2] == "glam_jax.serve"
-    keys = reference.flat(reference.service.settings() if served else config.make("lifting"))
+    keys = config.flat(reference.service.settings() if served else config.make("lifting"))
     return key in keys or "study" in words[2]

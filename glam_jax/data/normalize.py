@@ -27,6 +27,7 @@ import chex
 import numpy as np
 
 from glam_jax.data.store import Store
+from glam_jax.errors import DataError
 from glam_jax.schema import EE_DIM, ROTATION
 
 # Least deviation, and half-range, of entries of rotation matrices and of latents, both of order 1.
@@ -35,6 +36,9 @@ FLOOR = 1e-2
 DIFF_FLOOR = 1e-3
 # A number is constant if it changes by no more than this share of itself: rounding of float32.
 _ROUNDING = 1e-5
+
+# Part of a deviation by which means and deviations of the same data may differ, computed anew.
+SAME = 0.01
 
 Statistics = dict[str, dict[str, np.ndarray]]
 
@@ -83,6 +87,24 @@ def statistics(store: Store) -> Statistics:
             "step": _largest_step(action_NA, store.starts_of(2, target=True)),
         },
     }
+
+
+def check_same(earlier: Statistics, stats: Statistics, place: str) -> None:
+    """Raises DataError where statistics are not those of the same data; names `place` and the key.
+
+    Args:
+      earlier: with which a training began; keys that it lacks are not compared.
+    """
+    for key, names in stats.items():
+        before = earlier.get(key, names)
+        for name in ("mean", "std"):
+            if np.shape(before[name]) != np.shape(names[name]) or np.any(
+                np.abs(before[name] - names[name]) > SAME * before["std"]
+            ):
+                raise DataError(
+                    f"{place} was trained with other data: {name} of {key} was {before[name]}, is "
+                    f"{names[name]}; give it the data from before, or choose another --workdir"
+                )
 
 
 def _moving(

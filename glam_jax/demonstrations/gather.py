@@ -10,6 +10,7 @@ from glam_jax.data.store import Store
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.demonstrations.simulated import SimulatedSource
 from glam_jax.demonstrations.source import Source
+from glam_jax.errors import DataError
 from glam_jax.schema import Episode
 
 
@@ -58,6 +59,51 @@ def known(config: ConfigDict) -> Collection[str]:
     return _kind(config).known(config)
 
 
+def check(config: ConfigDict) -> list[Source]:
+    """The sources that a run uses, checked as far as can be without reading any data.
+
+    Raises:
+      UserError: see `sources` and `Source.check`; sources before other cameras than the target's.
+    """
+    used = sources(config)
+    for one in used:
+        one.check()
+        for key in ("views", "cameras"):
+            found, expected = (_cameras(source)[key] for source in (one, used[0]))
+            if found != expected:
+                raise DataError(
+                    f"source {one.name}: {key} is {found!r}, expected {expected!r} as in source "
+                    f"{used[0].name}"
+                )
+    return used
+
+
+def _cameras(source: Source) -> dict:
+    return {"views": source.layout.views, "cameras": source.recording.cameras}
+
+
+def check_lengths(config: ConfigDict, data: Data) -> None:
+    """Checks that the episodes are long enough for the windows and chunks of a run.
+
+    Raises:
+      DataError: a training episode is shorter than a window, or all held-out ones of the target
+        than a chunk; says what would fit.
+    """
+    window, chunk = config.pretrain.window, config.policy.chunk
+    shortest = int(data.store.lengths.min())
+    if config.method != "mip" and shortest < window:
+        raise DataError(
+            f"pretrain.window is {window}, but a training episode has {shortest} frames; expected "
+            f"at most {shortest}"
+        )
+    longest = max(map(len, data.heldout[config.data.target])) - 1
+    if longest < chunk:
+        raise DataError(
+            f"policy.chunk is {chunk}, but the longest held-out episode of {config.data.target} "
+            f"has {longest} transitions; expected at most {longest}"
+        )
+
+
 def _kind(config: ConfigDict) -> type[Source]:
     return RecordedSource if "own" in config else SimulatedSource
 
@@ -66,11 +112,9 @@ def gather(config: ConfigDict) -> Data:
     """Provides what is missing of the data, and reads it.
 
     Raises:
-      UserError: see `sources`, `Source.check`, `Source.provide` and `dataset.read`.
+      UserError: see `check`, `Source.provide`, `dataset.read` and `check_lengths`.
     """
-    used = sources(config)
-    for one in used:
-        one.check()
+    used = check(config)
     for one in used:
         one.provide()
     heldout = {one.name: one.read("heldout") for one in used}
@@ -87,7 +131,9 @@ def gather(config: ConfigDict) -> Data:
         weights=_episode_weights(targets + others),
         memory_bytes=max(0, config.data.resident_bytes - _held(heldout, used[0].name)),
     )
-    return Data(store, normalize.statistics(store), heldout)
+    data = Data(store, normalize.statistics(store), heldout)
+    check_lengths(config, data)
+    return data
 
 
 def _held(heldout: dict[str, list[Episode]], target: str) -> int:

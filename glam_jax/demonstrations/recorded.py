@@ -10,6 +10,7 @@ from glam_jax.data import dataset
 from glam_jax.data.recording import Recording, describe
 from glam_jax.demonstrations.source import Source
 from glam_jax.errors import ConfigError, DataError
+from glam_jax.own_data import config as own_config
 from glam_jax.own_data import ingest
 from glam_jax.own_data.convert import Aim
 from glam_jax.own_data.key_map import KeyMap
@@ -29,6 +30,11 @@ class RecordedSource(Source):
     @classmethod
     def known(cls, config: ConfigDict) -> Collection[str]:
         return config.own.sources.keys()  # all that have a key map
+
+    @classmethod
+    def used(cls, config: ConfigDict) -> list[Source]:
+        own_config.check(config)  # flags may have changed what its file said
+        return super().used(config)
 
     @functools.cached_property
     def keys(self) -> KeyMap:
@@ -68,7 +74,8 @@ class RecordedSource(Source):
         return describe(folder).about["stored"]
 
     def check(self) -> None:
-        """Raises DataError where the method needs masks or poses that the source does not have."""
+        """As of every source; DataError where the method needs masks or poses that it lacks."""
+        super().check()
         if self.config.world_model.modality == "mask" and not self.keys.has_masks:
             method = self.config.method
             raise DataError(

@@ -181,7 +181,8 @@ def collect(
 def _extend(expert: Expert, recording: Recording, root, held: dict, goal: dict) -> None:
     """Records what the splits lack and writes the dataset anew, with what it held in front."""
     folder = dataset.dataset_path(root, recording)
-    unfinished = folder.parent.with_name(folder.parent.name + ".partial")
+    # Made here, so that a root that cannot be written to is known before anything is simulated.
+    unfinished = files.make_folder(folder.parent.with_name(folder.parent.name + ".partial"))
     everything = {}
     for split in (s for s in goal if goal[s]):
         kept = dataset.stream(folder, split, recording) if held[split] else ()

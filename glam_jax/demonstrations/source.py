@@ -92,7 +92,7 @@ class Source(abc.ABC):
     @property
     @abc.abstractmethod
     def action_kind(self) -> str:
-        """What an action is, one of `own_data.key_map.ACTION_KINDS`."""
+        """What an action is, one of `schema.ACTION_KINDS`."""
 
     @property
     def weight(self) -> float:
@@ -104,8 +104,9 @@ class Source(abc.ABC):
         """Key -> [shape, dtype] of what it recorded, once it is provided; {} in simulation."""
         return {}
 
-    def check(self) -> None:  # noqa: B027, most sources have nothing to check
-        """Raises DataError where the run's method cannot learn from the source."""
+    def check(self) -> None:
+        """Raises UserError where the run cannot learn from the source; see `layout`."""
+        self.layout  # noqa: B018, raises
 
     @abc.abstractmethod
     def provide(self) -> dict:

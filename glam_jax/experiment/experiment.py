@@ -9,9 +9,10 @@ from etils import epath
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from glam_jax import files
+from glam_jax import files, values
 from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
+from glam_jax.demonstrations.simulated import check_has_actions
 from glam_jax.display import contact_sheet, plots
 from glam_jax.evaluation import joints, smoothness, video
 from glam_jax.evaluation.rollout import Rollout, rollout
@@ -21,7 +22,7 @@ from glam_jax.models.dinov2 import weights
 from glam_jax.runtime import hosts, metrics, sharding
 from glam_jax.schema import title
 from glam_jax.stages import clone, pretrain, relabel, units
-from glam_jax.stages.world_model import WorldModel, build
+from glam_jax.stages.world_model import WorldModel
 
 STAGES = ("collect", "pretrain", "relabel", "clone", "evaluate")
 PACKAGES = (
@@ -70,25 +71,43 @@ def check(config: ConfigDict) -> None:
     """Finds what is wrong with a config before anything is done.
 
     Raises:
-      ConfigError: a value of the models' settings is not possible.
+      UserError: see `values.check` and `gather.check`; a robot that cannot be that of replay.
       BatchSizeError: the devices cannot share a stage's batches out evenly.
     """
-    layout = gather.target(config).layout
-    if config.method != "mip":
-        build(config, layout)
-    clone.build(config, layout, layout.action_dim)
+    values.check(config)
+    target, *_ = gather.check(config)
+    if target.simulated and config.replay.robot != "target":
+        check_has_actions(config.replay.robot, "replay.robot")
     for stage in ("pretrain", "clone"):
         sharding.check_batch(f"{stage}.batch", config[stage].batch, config[stage].accumulate)
 
 
-def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
-    """Claims the folder and gathers the data; of several hosts the first does it for all.
+def claim(config: ConfigDict, path: epath.PathLike, trains_policy: bool = True) -> Workdir:
+    """The run folder, claimed for a config that was checked; of several hosts by the first.
 
+    Args:
+      trains_policy: whether stage 2 follows, which may need the weights of an encoder.
     Raises:
-      WorkdirError: the folder belongs to another run. Else see `gather.gather`.
+      See `check`, `weights.check`, `borrowed.lender` and `Workdir.claim`.
     """
+    check(config)
+    workdir = Workdir(path)
+    if not workdir.policy.exists():  # else its checkpoints hold what is read here
+        if trains_policy:
+            weights.check(config)
+        borrowed.lender(config, workdir)
     with hosts.leader_first():
         workdir.claim(config)
+    return workdir
+
+
+def prepare(config: ConfigDict, workdir: Workdir) -> gather.Data:
+    """Gathers the data of a run; of several hosts the first does it for all.
+
+    Raises:
+      See `gather.gather`.
+    """
+    with hosts.leader_first():
         with workdir.timed("collect"):
             data = gather.gather(config)
         if (stored := gather.target(config).stored) and hosts.is_leader():
@@ -113,10 +132,9 @@ def run_stage1(config: ConfigDict, path: epath.PathLike) -> None:
     """Carries out a run as far as its world model, which is what replay needs.
 
     Raises:
-      WorkdirError: the folder belongs to another run. Else see `check` and the stage.
+      See `claim` and the stage.
     """
-    check(config)
-    workdir = Workdir(path)
+    workdir = claim(config, path, trains_policy=False)
     data = prepare(config, workdir)
     world_model = make_world_model(config, data, workdir)
     error = world_model.decoded_error(data.heldout_store(config.data.target), config)
@@ -132,19 +150,14 @@ def run(config: ConfigDict, path: epath.PathLike) -> dict | None:
     return None.
 
     Raises:
-      WorkdirError: the folder belongs to another run.
-      Else see `check`, `weights.check` and the stages.
+      See `claim` and the stages.
     """
-    workdir, leads = Workdir(path), hosts.is_leader()
-    if workdir.path.exists() and (done := workdir.results()):
-        workdir.claim(config)
+    workdir, leads = claim(config, path), hosts.is_leader()
+    if done := workdir.results():
         print(f"{workdir.path} is done.")
         return done
 
     # ------------------------------------------------------------------ data
-    check(config)
-    if not workdir.policy.exists():  # else its checkpoints hold what is read here
-        weights.check(config)
     data = prepare(config, workdir)
     if leads:
         shown = [episodes[0] for episodes in data.heldout.values()]
@@ -210,6 +223,7 @@ def describe(config: ConfigDict, workdir: Workdir) -> dict:
         "seed": config.seed,
         "target": title(config.data.target),
         "sources": {source.title: source.episodes for source in gather.sources(config)},
+        "continued": workdir.continued(),
         "seconds": {stage: spent.get(stage, 0.0) for stage in STAGES},
         "device": f"{device.device_kind} ({device.platform}, {jax.device_count()} devices)",
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

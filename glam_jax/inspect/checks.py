@@ -67,7 +67,7 @@ def disagreement(episode: Episode, kind: str) -> tuple[np.ndarray, np.ndarray] |
 
     Args:
       episode: with actions.
-      kind: what an action is, see `foreign.keymap.ACTION_KINDS`.
+      kind: what an action is, see `schema.ACTION_KINDS`.
 
     Returns:
       (misses (T - 1, n), moves (T - 1, n)): |x_t+1 - a_t| and |x_t+1 - x_t|, in rad for joint

@@ -3,11 +3,9 @@
 GLAM-O is the same model with masks of the manipulated objects in place of RGB.
 """
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glam_jax.errors import check_choice
 from glam_jax.models import draws
 from glam_jax.models.modules import (
     Gaussian,
@@ -17,9 +15,6 @@ from glam_jax.models.modules import (
     kl_to_standard_normal,
 )
 from glam_jax.models.world_model import GroundedModel, over_time, squared
-
-ALIGNMENTS = ("asymmetric", "symmetric", "none")
-ACTION_LOSSES = ("action_encoder", "idm")
 
 
 class Glam(GroundedModel, kw_only=True):
@@ -52,12 +47,6 @@ class Glam(GroundedModel, kw_only=True):
     proprio_blocks: int
     alignment: str = "asymmetric"
     action_loss_on: str = "action_encoder"
-
-    @nn.nowrap
-    def check(self) -> None:
-        super().check()
-        check_choice("world_model.alignment", self.alignment, ALIGNMENTS)
-        check_choice("world_model.action_loss_on", self.action_loss_on, ACTION_LOSSES)
 
     def setup(self):
         super().setup()
@@ -97,7 +86,7 @@ class Glam(GroundedModel, kw_only=True):
         z_eta = q_eta.sample(key_eta, row_B)
         forward = self.forward_terms(y, y_next, batch, z_eta)
         proprio_error = self.proprio_forward(proprio, z_eta) - batch["proprio_step"]
-        z_decoded = z_eta if self.action_loss_on == "action_encoder" else z_phi
+        z_decoded = {"action_encoder": z_eta, "idm": z_phi}[self.action_loss_on]
         terms |= {
             "target_forward_y": forward["forward_y"],
             "target_forward_ee": forward["forward_ee"],
@@ -112,8 +101,8 @@ class Glam(GroundedModel, kw_only=True):
 
     def alignment_term(self, q_phi: Gaussian, q_eta: Gaussian) -> jax.Array:
         """C_KL (B, T-1), or one of its ablations."""
-        if self.alignment == "asymmetric":
-            return kl_divergence(q_phi, q_eta.stopped())
-        if self.alignment == "symmetric":
-            return 0.5 * (kl_divergence(q_phi, q_eta) + kl_divergence(q_eta, q_phi))
-        return jnp.zeros(q_phi.mean.shape[:-1])
+        return {
+            "asymmetric": lambda: kl_divergence(q_phi, q_eta.stopped()),
+            "symmetric": lambda: 0.5 * (kl_divergence(q_phi, q_eta) + kl_divergence(q_eta, q_phi)),
+            "none": lambda: jnp.zeros(q_phi.mean.shape[:-1]),
+        }[self.alignment]()

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glam_jax.errors import ConfigError
 from glam_jax.models import draws
 from glam_jax.models.modules import PointPosterior
 from glam_jax.models.world_model import LatentActionModel, over_time
@@ -38,15 +37,6 @@ class Lapa(LatentActionModel, kw_only=True):
 
     codes: int
     codebook_size: int
-
-    @nn.nowrap
-    def check(self) -> None:
-        super().check()
-        if self.sizes.latent % self.codes:
-            raise ConfigError(
-                f"world_model.latent is {self.sizes.latent}; expected a multiple of "
-                f"world_model.codes={self.codes}"
-            )
 
     def setup(self):
         super().setup()

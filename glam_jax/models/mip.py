@@ -7,7 +7,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glam_jax.errors import check_choice
 from glam_jax.models import draws
 from glam_jax.models.augment import Augmentation
 from glam_jax.models.cpu import mish
@@ -17,9 +16,6 @@ from glam_jax.models.vision import ViewsEncoder
 
 # t* of the second step: how much of the answer the second network call is given.
 T_STAR = 0.9
-
-# What the policy may be told of the robot.
-PROPRIO = ("ee_pose", "joints")
 
 
 class MipNetwork(nn.Module):
@@ -69,15 +65,7 @@ class MipPolicy(nn.Module):
     augmentation: Augmentation
     chunk: int
     label_dim: int
-    proprio: str = PROPRIO[0]
-
-    @nn.nowrap
-    def check(self) -> None:
-        """Raises ConfigError if an attribute has a value that is not possible."""
-        check_choice("policy.proprio", self.proprio, PROPRIO)
-
-    def setup(self):
-        self.check()
+    proprio: str = "ee_pose"
 
     @property
     def decodes(self) -> bool:

@@ -7,10 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from glam_jax.errors import check_choice
 from glam_jax.models.layers import Conv, DoublingConv, HalvingConv
 
-COMPUTE = ("float32", "bfloat16")
 # Where the work is. Normalisation, residual sums, distributions and losses keep float32.
 PRODUCTS = (nn.Dense, Conv, HalvingConv, DoublingConv)
 
@@ -20,11 +18,7 @@ def apply(model: nn.Module, compute: str) -> Callable:
 
     Parameters stay float32, and so do gradients: layers read a rounded copy. Inputs of these
     layers are rounded likewise and their outputs widened again.
-
-    Raises:
-      ConfigError: `compute` is neither float32 nor bfloat16.
     """
-    check_choice("compute", compute, COMPUTE)
     if compute == "float32":
         return model.apply
 

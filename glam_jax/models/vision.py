@@ -11,8 +11,6 @@ from glam_jax.models.cpu import in_chunks
 from glam_jax.models.layers import Conv, HalvingConv, patches
 
 CONV, DINOV2 = "conv", "dinov2"
-ENCODERS = (CONV, DINOV2)
-DTYPES = ("float32", "bfloat16")
 # Images in a chunk of a view's; see `cpu.in_chunks`.
 ENCODED_AT_ONCE = 32
 # Of each position in a centre of mass. With 1e-4, gradients of nearly silent channels were so large

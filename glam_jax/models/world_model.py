@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from glam_jax import schema
-from glam_jax.errors import ConfigError, check_choice
 from glam_jax.models import draws
 from glam_jax.models.cpu import in_chunks
 from glam_jax.models.layers import ConvDecoder, ConvEncoder
@@ -71,19 +70,7 @@ class LatentActionModel(nn.Module, kw_only=True):
     sizes: Sizes
     reconstruct_share: float = 1.0
 
-    @nn.nowrap
-    def check(self) -> None:
-        """Raises ConfigError if an attribute has a value that is not possible."""
-        check_choice("world_model.modality", self.modality, schema.MODALITIES)
-        share = self.reconstruct_share
-        if not 0 < share <= 1 or (1 / share) % 1:
-            raise ConfigError(
-                f"world_model.reconstruct_share is {share}; expected one over a whole number, "
-                "such as 0.25"
-            )
-
     def setup(self):
-        self.check()
         sizes, (views, side, _, channels) = self.sizes, self.layout.image_shape(self.modality)
         self.encoder = ConvEncoder(sizes.channels, sizes.visual)
         self.decoder = ConvDecoder(sizes.channels, side, views * channels)

@@ -32,10 +32,9 @@ from collections.abc import Callable
 import numpy as np
 from absl import flags
 from etils import epath
-from ml_collections import config_flags
 from tqdm import tqdm
 
-from glam_jax import files
+from glam_jax import files, values
 from glam_jax.data import recording
 from glam_jax.demonstrations.recorded import RecordedSource
 from glam_jax.errors import ConfigError, DataError
@@ -46,7 +45,7 @@ from glam_jax.own_data import ingest as ingestion
 from glam_jax.own_data import masks as mask_tracks
 from glam_jax.runtime import entry
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A config like configs/own_data.py.")
+_CONFIG = entry.define_config("A config like configs/own_data.py.")
 _SOURCE = flags.DEFINE_string("source", None, "Which source of the config; ingest: default all.")
 _EPISODES = flags.DEFINE_integer("episodes", 6, "masks: how many episodes.", lower_bound=1)
 _OUT = flags.DEFINE_string("out", "", "masks: the page; default masks_SOURCE.html.")
@@ -151,6 +150,7 @@ def _used_sources() -> list[RecordedSource]:
     config = _CONFIG.value
     if config is None or "own" not in config:
         raise ConfigError("--config must be one like configs/own_data.py")
+    values.check(config)
     return RecordedSource.used(config)
 
 

@@ -6,6 +6,7 @@ import sys
 from ml_collections import ConfigDict
 
 from glam_jax import config as base
+from glam_jax import values
 from glam_jax.errors import ConfigError, UserError
 from glam_jax.own_data import key_map
 from glam_jax.schema import SIMULATED
@@ -40,7 +41,6 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
         raise ConfigError(
             f"own data: keys {wrong} are missing or unknown, expected {sorted(_KEYS)}"
         )
-    maps = check(own)
     chosen = base.parse_argument(argument, DEFAULTS)
     data = ConfigDict()
     data.root = "runs/data"  # converted datasets are kept here
@@ -50,40 +50,37 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     data.auxiliary = ConfigDict(own["auxiliary"])
     data.heldout_episodes = own["heldout_episodes"]
     data.resident_bytes = 4 << 30
+    values.check_one("own.arms", own["arms"])
     config = base.assemble(task, chosen, data, own["arms"])
     for source in own["joins_target"]:  # target data, which every method learns from
-        config.data.auxiliary[source] = own["auxiliary"][source]
-    if not set(own["auxiliary"]) - set(own["joins_target"]):
+        config.data.auxiliary[source] = own["auxiliary"].get(source, 0)
+    if not any(own["auxiliary"][name] for name in set(own["auxiliary"]) - set(own["joins_target"])):
         config.pretrain.target_share = config.clone.target_share = 1.0
     config.image_size = own["image_size"]
-    names = ("joins_target", "arms", "arm_proprio", "arm_action", "action_kind", "rate_hz")
+    names = (
+        "joins_target", "arms", "arm_proprio", "arm_action", "action_kind", "rate_hz", "sources",
+    )  # fmt: skip
     config.own = ConfigDict({name: own[name] for name in names})
     # Every key of a key map is there, so that a flag can set any of them.
+    maps = check(config)
     config.own.sources = ConfigDict({name: dataclasses.asdict(keys) for name, keys in maps.items()})
     return config.lock()
 
 
-def check(own: dict) -> dict[str, key_map.KeyMap]:
-    """The key maps; raises ConfigError for sources or widths that do not go together."""
-    if own["action_kind"] not in key_map.ACTION_KINDS:
-        raise ConfigError(
-            f"action_kind is {own['action_kind']!r}, expected {', '.join(key_map.ACTION_KINDS)}"
-        )
-    if own["heldout_episodes"] < 1:
-        raise ConfigError("heldout_episodes must be at least 1")
-    if own["arms"] not in (1, 2):
-        raise ConfigError(f"arms is {own['arms']}, expected 1 or 2")
-    used = {own["target"], *own["auxiliary"], *own["joins_target"]}
-    if missing := sorted(used - set(own["sources"])):
-        raise ConfigError(f"no key map in sources for {missing}, found {sorted(own['sources'])}")
-    if own["target"] in own["auxiliary"]:
-        raise ConfigError(f"{own['target']} is the target and auxiliary too")
-    if taken := sorted(set(own["sources"]) & set(SIMULATED)):
+def check(config: ConfigDict) -> dict[str, key_map.KeyMap]:
+    """The key maps; raises ConfigError for sources that do not go together."""
+    own, data = config.own, config.data
+    used = {data.target, *data.auxiliary, *own.joins_target}
+    if missing := sorted(used - set(own.sources)):
+        raise ConfigError(f"no key map in sources for {missing}, found {sorted(own.sources)}")
+    if data.target in data.auxiliary:
+        raise ConfigError(f"{data.target} is the target and auxiliary too")
+    if taken := sorted(set(own.sources) & set(SIMULATED)):
         raise ConfigError(f"sources {taken} have names of simulated ones; choose others")
-    maps = {name: key_map.read(name, s, own["arms"]) for name, s in own["sources"].items()}
-    for name in (own["target"], *own["joins_target"]):
+    maps = {
+        name: key_map.read(name, source.to_dict(), own.arms) for name, source in own.sources.items()
+    }
+    for name in (data.target, *own.joins_target):
         if not maps[name].has_actions:
             raise ConfigError(f"source {name} is a target, but its key map has no action")
-    for name in sorted(set(own["joins_target"]) - set(own["auxiliary"])):
-        raise ConfigError(f"joins_target names {name}, which has no number in auxiliary")
     return maps

@@ -13,8 +13,6 @@ from glam_jax.own_data.images import FITS, ImageForm
 from glam_jax.own_data.selector import Selector
 
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
-# What an action is, for checks and errors in physical units.
-ACTION_KINDS = ("joint_positions", "pose", "pose_delta", "other")
 ERROR, SKIP = "error", "skip"
 
 

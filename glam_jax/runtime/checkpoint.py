@@ -63,6 +63,9 @@ class Inference:
 class Checkpoints:
     """The checkpoints of one training stage.
 
+    Attributes:
+      restored_statistics: those of the checkpoint that `restore_latest` gave; empty before.
+
     Args:
       directory: folder of the stage's checkpoints; made if it does not exist.
       statistics: nested dict of arrays saved with each checkpoint; may be empty.
@@ -84,6 +87,7 @@ class Checkpoints:
         self.directory = files.absolute(directory)
         self._statistics = jax.tree.map(np.asarray, statistics or {})
         self._metadata = metadata or {}
+        self.restored_statistics: dict = {}
         self._manager = _open(self.directory, KEEP)
 
     def __enter__(self) -> "Checkpoints":
@@ -168,7 +172,10 @@ class Checkpoints:
                     files.move(folder, _unused(self.directory / f"corrupt_{step}"))
         if unreadable:
             self._manager.reload()
-        return restored
+        if restored is None:
+            return None
+        state, self.restored_statistics = restored
+        return state
 
     def _guarded(self, write: Callable[[], Any], step: int | None) -> None:
         try:
@@ -248,10 +255,12 @@ def _newest(
     ) from error
 
 
-def _read_state(manager: ocp.CheckpointManager, abstract: TrainState, step: int) -> TrainState:
+def _read_state(
+    manager: ocp.CheckpointManager, abstract: TrainState, step: int
+) -> tuple[TrainState, dict]:
     abstract = jax.tree.map(_placed, abstract)
     items = _restore(manager, step, train=_without_ema(abstract), ema=abstract.ema)
-    return TrainState(**items["train"], ema=items["ema"])
+    return TrainState(**items["train"], ema=items["ema"]), items["statistics"]
 
 
 def _read_inference(manager: ocp.CheckpointManager, step: int) -> Inference:
@@ -303,7 +312,12 @@ def _without_ema(state: TrainState) -> dict:
     return {"step": state.step, "params": state.params, "opt_state": state.opt_state}
 
 
-def _complete_steps(directory: epath.Path) -> list[int]:
+def last_step(directory: epath.PathLike) -> int:
+    """Updates behind the newest complete checkpoint in a folder; 0 where there is none."""
+    return max(_complete_steps(directory), default=0)
+
+
+def _complete_steps(directory: epath.PathLike) -> list[int]:
     return sorted(int(p.name) for p in files.find(directory) if p.name.isdigit() and p.is_dir())
 
 

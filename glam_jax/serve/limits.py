@@ -66,7 +66,7 @@ def demonstrated(shown: dict[str, np.ndarray], kind: str, arms: int, form: Form)
 
     Args:
       shown: the statistics of actions, `low`, `high` and `step` (A,), see `normalize`.
-      kind: of actions, see `key_map.ACTION_KINDS`. form: brings actions to the client's units.
+      kind: of actions, see `schema.ACTION_KINDS`. form: brings actions to the client's units.
     """
     edges = form.actions(np.stack([shown["low"], shown["high"]]))
     step = np.array(shown["step"]).reshape(arms, -1)

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from glam_jax import schema
 from glam_jax.data import feeds, normalize
 from glam_jax.data.store import Store
-from glam_jax.errors import check_choice
 from glam_jax.models import losses, mip, precision, vision
 from glam_jax.models.augment import Augmentation
 from glam_jax.models.dinov2 import weights
@@ -26,16 +25,12 @@ EVALUATION_BATCH = 128
 
 
 def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipPolicy:
-    """The policy that a config describes, predicting chunks of labels of `label_dim`.
-
-    Raises:
-      ConfigError: a value of `config.policy` is not possible.
-    """
+    """The policy that a config describes, predicting chunks of labels of `label_dim`."""
     policy, decoder = config.policy, None
     if config.method != "mip":
         decoder = ActionDecoder(policy.decoder_layers, policy.width, layout.action_dim)
     views = tuple(_view_encoder(policy) for _ in layout.views)
-    model = mip.MipPolicy(
+    return mip.MipPolicy(
         vision=vision.ViewsEncoder(views, policy.view_size, policy.hidden, policy.condition),
         network=mip.MipNetwork(policy.layers, policy.width),
         action_decoder=decoder,
@@ -46,16 +41,12 @@ def build(config: ConfigDict, layout: schema.Layout, label_dim: int) -> mip.MipP
         label_dim=label_dim,
         proprio=policy.proprio,
     )
-    model.check()
-    return model
 
 
 def _view_encoder(policy: ConfigDict) -> nn.Module:
     """The encoder of one view."""
-    check_choice("policy.encoder", policy.encoder, vision.ENCODERS)
     if policy.encoder == vision.CONV:
         return vision.SmallEncoder(tuple(policy.channels), policy.features)
-    check_choice("policy.dinov2_dtype", policy.dinov2_dtype, vision.DTYPES)
     dtype = jnp.dtype(policy.dinov2_dtype)
     return DinoV2(offset=policy.dinov2_offset, dtype=dtype, remat=policy.dinov2_remat)
 

@@ -10,6 +10,7 @@ import optax
 from etils import epath
 from ml_collections import ConfigDict
 
+from glam_jax.data import normalize
 from glam_jax.runtime import checkpoint, hosts, loop, optim
 from glam_jax.runtime.metrics import MetricWriter
 
@@ -80,7 +81,7 @@ def train(
         `metadata`.
       directory: the stage's folder: checkpoints and metrics.
     Raises:
-      See `loop.fit`.
+      DataError: the stage began with other data or labels. Else see `loop.fit`.
     """
     feed = stage.feed
     step, optimizer = make_step(run, loss=stage.loss, feed=feed, amend=stage.amend)
@@ -91,6 +92,7 @@ def train(
     metadata = {"config": config.to_dict(), **metadata}
     with checkpoint.Checkpoints(directory, statistics=stats, metadata=metadata) as checkpoints:
         state = checkpoints.restore_latest(jax.eval_shape(start)) or start(stage.pretrained)
+        normalize.check_same(checkpoints.restored_statistics, stats, str(directory))
         with contextlib.ExitStack() as stack:
             metrics = None
             if hosts.is_leader():

@@ -15,7 +15,6 @@ and summary.json.
 import sys
 
 from absl import flags
-from ml_collections import config_flags
 
 from glam_jax import files
 from glam_jax.runtime import entry
@@ -23,7 +22,7 @@ from glam_jax.runtime.preemption import Preempted
 from glam_jax.study import grid, worker
 from glam_jax.study.reports import summary, write
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/studies/.")
+_CONFIG = entry.define_config("A file of configs/studies/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study; default runs/studies/NAME.")
 _SHARD = flags.DEFINE_string("shard", "", "K/N: this job's part of the cells, such as 2/8.")
 _KNOWN = flags.DEFINE_string("known", None, "A summary whose cells are left out.")
@@ -32,9 +31,9 @@ _RUN = flags.DEFINE_bool("run", True, "Do what is left; --norun only writes the 
 
 def main(_):
     study = _CONFIG.value
+    cells = grid.expand(study)
     name = f"{study.name}_quick" if study.quick else study.name
     folder = files.path(_WORKDIR.value or f"runs/studies/{name}")
-    cells = grid.expand(study)
     share = grid.share(cells, _SHARD.value)
     if _KNOWN.value:
         known = {cell["name"] for cell in summary.read(_KNOWN.value)["cells"]}

@@ -18,12 +18,14 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from glam_jax import config as configs
+from glam_jax import values
 from glam_jax.errors import UserError
 
 POLICY, REPLAY = "policy", "replay"
 WITHOUT_WORLD_MODEL = ("mip",)
 # Half of the standard mix, as scale=quick has half of its widths and batches.
 QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}
+_KEYS = ("name", "quick", "scale", "tasks", "methods", "seeds", "variants", "overrides", "measure")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -62,8 +64,8 @@ class Cell:
         """The resolved config of the run.
 
         Raises:
-          ValueError: a method or scale that `config.make` does not know, or an override of a key
-            that the config does not have or of another type.
+          ValueError: a method or scale that `config.make` does not know, an override of a key that
+            the config does not have or of another type, or see `values.check`.
         """
         made = configs.make(self.task, f"method={self.method},scale={self.scale}")
         for overrides in self.overrides:
@@ -75,6 +77,7 @@ class Cell:
         made.seed = self.seed
         if self.lender:
             made.world_model_from = f"../{self.lender}"
+        values.check(made)
         return made
 
 
@@ -136,9 +139,11 @@ def expand(study: ConfigDict) -> list[Cell]:
     """All cells of a study, seed by seed, those that lend a world model before their borrowers.
 
     Raises:
-      StudyError: an empty axis, a value twice on one, a variant for an unknown method or with an
-        unknown lender, or an unknown measure.
+      StudyError: no study, an empty axis, a value twice on one, a variant for an unknown method or
+        with an unknown lender, or an unknown measure. ConfigError: a seed that is none.
     """
+    if missing := [key for key in _KEYS if key not in study]:
+        raise StudyError(f"--config is no study: it has no {missing[0]}; see configs/studies/")
     variants = study.variants.to_dict() or {"": {"methods": (), "overrides": {}}}
     _check(study, variants)
     ordered = sorted(variants, key=lambda name: bool(variants[name].get("world_model_from")))
@@ -206,11 +211,13 @@ def _check(study: ConfigDict, variants: dict[str, dict]) -> None:
         raise StudyError(f"study {study.name}: {message}")
 
     for axis in ("tasks", "methods", "seeds", "measure"):
-        values = study[axis]
-        if not values:
+        along = study[axis]
+        if not along:
             fail(f"{axis} is empty")
-        if len(set(values)) < len(values):
-            fail(f"{axis} {values} has a value twice")
+        if len(set(along)) < len(along):
+            fail(f"{axis} {along} has a value twice")
+    for seed in study.seeds:
+        values.check_one("seed", seed)
     if unknown := set(study.measure) - {POLICY, REPLAY}:
         fail(f"measure has {sorted(unknown)}; expected {POLICY} or {REPLAY}")
     if unknown := [n for n in (*study.tasks, *study.methods) if not _NAME.fullmatch(n)]:

@@ -1,11 +1,14 @@
 """Statistics and scalings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from glam_jax import schema
 from glam_jax.data import normalize
 from glam_jax.data.store import Store
+from glam_jax.errors import DataError
 
 LAYOUT = schema.Layout(arms=1, image_size=4, has_actions=True)
 AUXILIARY = schema.Layout(arms=1, image_size=4, has_actions=False)
@@ -111,3 +114,15 @@ def test_what_actions_did_at_most():
 def test_bad_rows(rows):
     with pytest.raises(ValueError, match="finite rows"):
         normalize.array_statistics(rows)
+
+
+def test_the_same_data_are_told_from_others():
+    stats = normalize.statistics(Store(fake(LAYOUT, range(3))))
+    near = {k: names | {"mean": names["mean"] + 1e-3 * names["std"]} for k, names in stats.items()}
+    for earlier in ({}, stats, near):
+        normalize.check_same(earlier, stats, "run")
+    others = normalize.statistics(Store(fake(LAYOUT, range(1, 4))))
+    two_arms = normalize.statistics(Store(fake(dataclasses.replace(LAYOUT, arms=2), range(3))))
+    for earlier in (others, two_arms):
+        with pytest.raises(DataError, match="run was trained with other data: mean of ee_pose was"):
+            normalize.check_same(earlier, stats, "run")

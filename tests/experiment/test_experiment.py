@@ -244,7 +244,7 @@ def test_stopped_in_each_stage_and_continued_it_ends_bit_identical(folder, comma
 def test_another_config_in_the_same_folder_is_refused(folder):
     run = folder / "whole"
     config = ConfigDict(read_json(run / "config.json"))
-    config.clone.steps = STEPS + 1
-    expected = rf"clone.steps \(found {STEPS}, asked {STEPS + 1}\)\. Choose another --workdir"
+    config.clone.batch = 16
+    expected = r"clone.batch \(found 8, asked 16\)\. Only stage 2 differs: a new run from the same"
     with pytest.raises(WorkdirError, match=expected):
         experiment.run(config, run)

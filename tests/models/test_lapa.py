@@ -1,7 +1,5 @@
 """LAPA: its quantiser by hand, its labels, and who learns from what."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -129,15 +127,6 @@ def test_auxiliary_rows_count(world):
     other = tiny.scramble_auxiliary(batch)
     before, after = (gradients(only(Lapa, "forward_ee"), params, b) for b in (batch, other))
     assert size(jax.tree.map(lambda a, b: a - b, before, after)) > 0
-
-
-def test_a_latent_that_does_not_split_into_codes_is_refused():
-    model = Lapa(
-        modality="mask", **tiny.SMALL | {"sizes": dataclasses.replace(tiny.SIZES, latent=5)}, **OWN
-    )
-    key = jax.random.key(0)
-    with pytest.raises(ValueError, match="latent is 5; expected a multiple of world_model.codes=2"):
-        jax.eval_shape(lambda: model.init(key, tiny.window_batch(), key, method="loss"))
 
 
 def test_shapes_at_full_size():

@@ -133,12 +133,6 @@ def test_joint_proprioception_is_zeroed_and_flagged_on_auxiliary_rows():
     np.testing.assert_array_equal(condition[:, -1], batch["is_target"])
 
 
-def test_unknown_proprioception_is_refused():
-    model, key = small_policy(proprio="both"), jax.random.key(0)
-    with pytest.raises(ValueError, match="policy.proprio is 'both'"):
-        jax.eval_shape(lambda: model.init(key, chunk_batch(), key, method="loss"))
-
-
 def test_images_of_another_number_of_views_are_refused(policy):
     model, params, batch, _ = policy
     alone = {**batch, "image": batch["image"][:, :1]}

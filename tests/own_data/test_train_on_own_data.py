@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import commands
 import foreign_data
@@ -10,11 +11,13 @@ import own_policy
 import pytest
 
 import glam_jax
+from glam_jax import files
 from glam_jax.demonstrations import gather
 from glam_jax.errors import DataError, UserError
 from glam_jax.experiment import experiment
-from glam_jax.experiment.workdir import Workdir
+from glam_jax.experiment.workdir import Workdir, WorkdirError
 from glam_jax.own_data import images
+from glam_jax.runtime import checkpoint, metrics
 from glam_jax.serve import service
 
 pytestmark = pytest.mark.slow
@@ -30,9 +33,9 @@ TINY = {
         "channels": (4, 4, 4), "features": 8, "hidden": 8, "condition": 8, "layers": 3,
         "width": 16, "decoder_layers": 2, "chunk": 4,
     },
-    "evaluate": {"execute": 2},
     "pretrain": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
     "clone": {"steps": STEPS, "batch": 8, "log_every": 2, "save_every": 4, "warmup_steps": 1},
+    "evaluate": {"execute": 4},
 }  # fmt: skip
 
 
@@ -149,3 +152,22 @@ def test_the_example_config_can_be_read_and_names_what_is_missing():
     config = f"--config={ROOT}/configs/own_data.py"
     with pytest.raises(UserError, match="my_arm/1.0.0: no such file or folder"):
         commands.run("glam_jax.own_data.__main__", "ingest", config)
+
+
+def test_a_finished_run_continues_with_more_updates_and_moved_data(run, tmp_path):
+    config, finished, results = run
+    folder, more = shutil.copytree(finished, tmp_path / "run"), config.copy_and_resolve_references()
+    shutil.copytree(config.data.root, tmp_path / "data")
+    more.update({"clone": {"steps": STEPS + 2, "log_every": 1}})
+    more.data.root = f"{tmp_path}/data"
+    found = experiment.run(more, folder)
+    entry = {"key": "clone.steps", "found": STEPS, "asked": STEPS + 2, "at": STEPS}
+    assert found["continued"] == [entry] and results["continued"] == []
+    assert checkpoint.last_step(folder / "policy") == STEPS + 2
+    assert list(metrics.read_metrics(folder / "policy")["loss"][0])[-2:] == [STEPS + 1, STEPS + 2]
+    assert files.read_json(folder / "results_1.json")["continued"] == []
+    assert Workdir(folder).config().data.root == f"{tmp_path}/data"
+    more.policy.chunk = more.evaluate.execute = 3
+    instead = "Only stage 2 .*run_2 --config.world_model_from=../run"
+    with pytest.raises(WorkdirError, match=rf"policy.chunk \(found 4, asked 3\)\. {instead}"):
+        experiment.run(more, folder)

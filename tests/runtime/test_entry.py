@@ -6,6 +6,7 @@ import sys
 
 import commands
 import pytest
+from absl import app
 
 from glam_jax import config
 from glam_jax.errors import DataError, UserError
@@ -40,10 +41,68 @@ def test_other_errors_keep_their_traceback():
 
 
 @pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "def get_config(argument=''):\n    return 1 / 0",
+            ", line 2: ZeroDivisionError: division",
+        ),
+        ("import json\njson.loads('{')\n", ", line 2: JSONDecodeError: Expecting property name"),
+        ("def get_config(", ", line 1: SyntaxError: '(' was never closed"),
+        ("x = 1", ": AttributeError: module 'config_file' has no attribute 'get_config'"),
+        ("def get_config(argument=''):\n    return {}", ": get_config gives {}; expected a Config"),
+        (
+            "def get_config():\n    return {}",
+            ": TypeError: get_config() takes 0 positional",
+        ),
+    ],
+)
+def test_a_config_file_that_fails_is_named_with_its_line(tmp_path, code, said):
+    path = tmp_path / "mine.py"
+    path.write_text(code)
+    with pytest.raises(entry.ConfigFileError) as error:
+        entry.ConfigFile().parse(f"{path}:quick")
+    assert str(error.value).startswith(f"{path}{said}") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["configs/lifing.py", "configs", ""])
+def test_a_config_file_that_is_not_there_is_named(path):
+    expected = f"^--config: there is no file '{path}'; see the folder configs/$"
+    with pytest.raises(entry.ConfigFileError, match=expected):
+        entry.ConfigFile().parse(path)
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "said"),
+    [
+        (
+            "study.__main__",
+            "lifting.py",
+            "--config is no study: it has no name; see configs/st",
+        ),
+        ("train", "studies/scaling.py", "--config is no config of a run: it has no task; see conf"),
+        ("own_data.__main__", "lifting.py", "--config must be one like configs/own_data.py"),
+        ("estimate", "studies/scaling.py", "--config is no config of a run"),
+    ],
+)
+def test_a_config_of_another_kind_is_refused(command, path, said):
+    ingest = ["ingest"] if command.startswith("own_data") else []
+    with pytest.raises(UserError, match=said):
+        commands.run(f"glam_jax.{command}", *ingest, f"--config={ROOT}/configs/{path}")
+
+
+def test_keys_that_a_config_does_not_have_are_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(app, "run", raising(AttributeError(KeyError("'x'\nDid you mean 'y'?"))))
+    with pytest.raises(SystemExit):
+        entry.run(None)
+    assert capsys.readouterr().err == "error: the config has no key 'x'; Did you mean 'y'?\n"
+
+
+@pytest.mark.parametrize(
     ("argument", "hint"),
     [
         ("--config=configs/lifting.py:scale=quikc", "did you mean quick?"),
-        ("--config=configs/lifting.py --config.pretrain.step=5", "steps"),
+        ("--config=configs/lifting.py --config.pretrain.step=5", "no key 'step'; Did you mean"),
     ],
 )
 @pytest.mark.slow

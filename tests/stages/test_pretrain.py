@@ -87,25 +87,3 @@ def test_the_method_names_the_world_model():
     }  # fmt: skip
     with pytest.raises(ConfigError, match="method mip has no world model"):
         world_model.build(config.make("lifting", "method=mip"), TARGET)
-
-
-@pytest.mark.parametrize(
-    "method, change, message",
-    [
-        ("glam", {"alignment": "both"}, "world_model.alignment is 'both'; expected one of asym"),
-        ("clam", {"reconstruct_share": 0.3}, "world_model.reconstruct_share is 0.3; expected one"),
-        ("lapa", {"codes": 3}, "world_model.latent is 8; expected a multiple of world_model.codes"),
-    ],
-)
-def test_settings_that_are_not_possible_are_refused(method, change, message):
-    made = config.make("lifting", f"method={method}")
-    made.world_model.update(change)
-    with pytest.raises(ConfigError, match=message):
-        world_model.build(made, TARGET)
-
-
-def test_a_method_that_the_settings_are_not_of_is_refused():
-    made = config.make("lifting", "method=glam")
-    made.method = "clam"  # as --config.method=clam does
-    with pytest.raises(ConfigError, match="Choose the method with the task: .*:method=clam"):
-        world_model.build(made, TARGET)

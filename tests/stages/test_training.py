@@ -2,9 +2,12 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 from train_tiny import ResidentFeed, loss, make_state
 
+from glam_jax.data import normalize
+from glam_jax.errors import DataError
 from glam_jax.stages import training
 
 RUN = {
@@ -14,6 +17,19 @@ RUN = {
 }  # fmt: skip
 
 
+def train(folder, steps, stats=(), pretrained=lambda params: params):
+    stage = training.Stage(
+        "tiny",
+        loss=loss,
+        feed=ResidentFeed(),
+        init=lambda: make_state().params,
+        evaluate=lambda step, state: None,
+        pretrained=pretrained,
+    )
+    run, config = ConfigDict(RUN | {"steps": steps}), ConfigDict({"seed": 0})
+    return training.train(stage, config, run, stats=dict(stats), metadata={}, directory=folder)
+
+
 def test_pretrained_weights_are_put_in_where_training_starts_only(tmp_path):
     asked = []
 
@@ -21,22 +37,18 @@ def test_pretrained_weights_are_put_in_where_training_starts_only(tmp_path):
         asked.append(1)
         return {"dense": {**params["dense"], "bias": jnp.full(8, 7.0)}}
 
-    def train(steps):
-        config = ConfigDict({"seed": 0})
-        stage = training.Stage(
-            "tiny",
-            loss=loss,
-            feed=ResidentFeed(),
-            init=lambda: make_state().params,
-            evaluate=lambda step, state: None,
-            pretrained=pretrained,
-        )
-        run = ConfigDict(RUN | {"steps": steps})
-        return training.train(stage, config, run, stats={}, metadata={}, directory=tmp_path)
-
     # The learning rate is 0: what training returns is what it started from.
     for steps in (1, 2):
-        found = train(steps)["dense"]
+        found = train(tmp_path, steps, pretrained=pretrained)["dense"]
         np.testing.assert_array_equal(found["bias"], 7.0)
         np.testing.assert_array_equal(found["kernel"], make_state().params["dense"]["kernel"])
     assert len(asked) == 1
+
+
+def test_it_does_not_continue_with_other_data(tmp_path):
+    rng = np.random.default_rng(0)
+    stats, others = ({"action": normalize.array_statistics(rng.random((9, 2)))} for _ in range(2))
+    train(tmp_path, 1, stats)
+    train(tmp_path, 2, stats)
+    with pytest.raises(DataError, match=f"{tmp_path} was trained with other data: mean of action"):
+        train(tmp_path, 3, others)

@@ -157,9 +157,11 @@ def test_what_was_not_run_has_the_papers_value_in_the_csv_alone(found):
 def scaled(tmp_path_factory):
     """The summary of a scaling study on which auxiliary episodes help most."""
     data = [(f"target{n}", n, 0) for n in (100, 300)] + [("auxiliary300", 100, 200)]
+    share = {"target_share": 1.0}  # of rows from the target, where there is no other source
     variants = {
         name: {
-            "overrides": {"data": {"target_episodes": target, "auxiliary": {"umi": auxiliary}}},
+            "overrides": {"data": {"target_episodes": target, "auxiliary": {"umi": auxiliary}}}
+            | ({} if auxiliary else {"pretrain": share, "clone": share}),
             "methods": METHODS[::2] if not auxiliary else ("glam_o",),
         }
         for name, target, auxiliary in data

@@ -227,7 +227,7 @@ def test_a_killed_jobs_cell_is_taken_over(tmp_path):
 
 
 def test_who_waits_for_a_recording_says_so_once(tmp_path, monkeypatch, capsys):
-    data = {"root": str(tmp_path), "target_episodes": 5, "auxiliary": {"umi": 0}}
+    data = {"root": str(tmp_path), "target_episodes": 5}
     (cell,) = make(overrides={"data": data}, seeds=(0,))
     ((key, counts),) = [(k, n) for k, n in worker.needs([cell]).items() if k[2] == "kinova_real"]
     began, end, running = threading.Event(), threading.Event(), []
@@ -253,7 +253,7 @@ def test_who_waits_for_a_recording_says_so_once(tmp_path, monkeypatch, capsys):
 def test_data_are_recorded_once_with_the_most_that_any_cell_reads():
     variants = {
         "few": {"overrides": {"data": {"target_episodes": 10}}},
-        "many": {"overrides": {"data": {"target_episodes": 70, "auxiliary": {"umi": 0}}}},
+        "many": {"overrides": {"data": {"target_episodes": 70, "auxiliary": {"umi": 1}}}},
     }
     cells = make(variants=variants, methods=("glam_o", "unknown"))
     made = cells[0].config()

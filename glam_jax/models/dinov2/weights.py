@@ -152,22 +152,15 @@ def _part(tensors, name, ours, parts, model, path) -> np.ndarray:
 
 
 def check(config: ConfigDict) -> None:
-    """Finds what is wrong with the encoder that a config asks for, its weights included.
+    """Finds what is wrong with the weights that a config asks for.
 
     Raises:
-      ConfigError: no weights are named, or a value does not fit; names the key.
+      ConfigError: none are named.
       FileNotFoundError, TensorFileError: see `tensor_file.read` and `convert`.
     """
     policy = config.policy
     if policy.encoder != vision.DINOV2:
         return
-    side, patch = policy.view_size or config.image_size, DinoV2.patch
-    if side % patch:
-        near = max(1, round(side / patch)) * patch
-        raise ConfigError(
-            f"the DINOv2 encoder would see {side} x {side} pixels; set policy.view_size, to which "
-            f"views are resized, to a multiple of {patch}, such as {near}"
-        )
     if not policy.dinov2_weights:
         raise ConfigError(WHERE)
     if policy.dinov2_weights != SCRATCH:
