@@ -51,6 +51,19 @@ srun --kill-on-bad-exit=1 python -m glam_jax.study {STUDY} --shard=1/2
 srun --kill-on-bad-exit=1 python -m glam_jax.study {STUDY} --shard=2/2
 """,
     ),
+    (
+        "one_gpu.sh",
+        ("--jobs=2", "--minutes=14", STUDY),
+        f"""
+nvidia-cuda-mps-control -d
+XLA_PYTHON_CLIENT_PREALLOCATE=false python -m glam_jax.study {STUDY} >logs/job1.log 2>&1 &
+XLA_PYTHON_CLIENT_PREALLOCATE=false python -m glam_jax.study {STUDY} >logs/job2.log 2>&1 &
+after 14 minutes: SIGTERM to the jobs
+wait
+echo quit | nvidia-cuda-mps-control
+python -m glam_jax.study {STUDY} --norun
+""",
+    ),
     ("tpu_pod.sh", ("create", *POD, "--type=v6e-8", "--spot"), f"\n{CREATE}\n"),
     ("tpu_pod.sh", ("setup", *POD, "--nfs=10.0.0.2:/share"), f"\n{SETUP}\n"),
     ("tpu_pod.sh", ("run", *POD, *RUN), f"\n{START}\n"),
@@ -195,6 +208,9 @@ def test_the_manifest_holds_the_arguments_as_they_were():
 
 
 WRONG = [
+    ("one_gpu.sh", "--jobs=2", "--config=FILE is missing"),
+    ("one_gpu.sh", f"--jobs=0 {STUDY}", "--jobs is '0'; expected a whole number from 1 to 64"),
+    ("one_gpu.sh", f"--norun {STUDY}", "'--norun' is this script's part"),
     ("local_multiprocess.sh", "-- true", "--processes=N is missing (see --help)"),
     ("local_multiprocess.sh", "--processes=0 -- true", "expected a whole number from 1 to 256"),
     ("local_multiprocess.sh", "--processes=2 --port=80 -- true", "--port is '80'"),

@@ -104,6 +104,36 @@ def test_a_pod_told_to_stop_does_not_look_done(code, asked, status):
     assert running.wait(timeout=30) == status
 
 
+# A study's job that saves on SIGTERM, and its report.
+JOB = """
+case "$*" in
+  *--norun) echo report >>{0}/calls ;;
+  *) echo job >>{0}/calls; trap "echo saved >>{0}/calls; exit {1}" TERM; while :; do sleep 0.1; done ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_jobs_of_one_gpu_save_together_and_the_report_is_made(code, tmp_path):
+    program(tmp_path, "nvidia-cuda-mps-control", f"echo mps $* >>{tmp_path}/calls; cat >/dev/null")
+    python = program(tmp_path, "job", JOB.format(tmp_path, code))
+    command = ["bash", "launch/one_gpu.sh", STUDY, "--jobs=3", f"--python={python}"]
+    running = subprocess.Popen(
+        [*command, f"--logs={tmp_path / 'logs'}"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    calls = tmp_path / "calls"
+    until(lambda: calls.exists() and calls.read_text().count("job") == 3)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=30) == code
+    expected = ["mps -d", *3 * ["job"], *3 * ["saved"], "report", "mps"]
+    assert calls.read_text().splitlines() == expected
+    assert len(list((tmp_path / "logs").iterdir())) == 3
+
+
 GCLOUD = """
 # Answers from the first line of `answers`, if the call asks; writes down what changes something.
 case "$*" in
