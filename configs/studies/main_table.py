@@ -16,6 +16,6 @@ def get_config(argument: str = ""):
         # `film` is here to be set to 0 where there is no ffmpeg.
         overrides={
             "data": {"root": "runs/data"} | (grid.QUICK_MIX if quick else {}),
-            "evaluate": {"trials": 50, "film": 9},
+            "evaluate": {"trials": 100, "film": 9},
         },
     )

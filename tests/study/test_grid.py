@@ -146,7 +146,7 @@ def test_an_unknown_method_is_the_configs_to_refuse():
 # Whole and quick: cells of each study.
 SIZES = {
     "main_table": (7 * 5 * 3, 7),
-    "views": (2 * 2 * 5 * 3, 2 * 2 * 2 * 3),
+    "fixed_views": (2 * 5 * 3, 2 * 2 * 3),
     "few_demonstrations": (3 * 2 * 2 * 3, 3 * 2 * 2 * 3),
     "scaling": (3 * (3 + 5), 3 + 5),
     "third_source": (2 * 3 * 3, 2),
