@@ -157,11 +157,12 @@ def of(key: str) -> Value | None:
 
 
 def check(config: ConfigDict) -> None:
-    """Finds the first value of a run's config that is not possible, or not beside the others.
+    """Finds the values of a run's config that are not possible, else those that are not so beside
+    the others.
 
     Raises:
-      ConfigError: it is no config of a run, lacks a key, or has such a value; names the key, what
-        was found and what would be right.
+      ConfigError: it is no config of a run, lacks a key, or has such values; names each on a line
+        of its own, with what was found and what would be right.
     """
     found = configs.flat(config)
     for key in ("task", "method", "scale"):
@@ -169,17 +170,21 @@ def check(config: ConfigDict) -> None:
             raise ConfigError(f"--config is no config of a run: it has no {key}; see configs/")
         check_one(key, found[key])
     _check_keys(config, found)
-    for key, value in found.items():
-        check_one(key, value)
-    for wrong in _together(config):
-        raise ConfigError(wrong)
+    alone = [_alone(key, value) for key, value in found.items()]
+    if wrong := [*filter(None, alone)] or [*_together(config)]:
+        raise ConfigError("\n".join(wrong))
 
 
 def check_one(key: str, value: Any) -> None:
     """Raises ConfigError if a key has a value that is not possible."""
-    described = of(key)
-    if not described.allowed.accepts(value):
-        raise ConfigError(f"{key} is {value!r}; expected {described.allowed}")
+    if wrong := _alone(key, value):
+        raise ConfigError(wrong)
+
+
+def _alone(key: str, value: Any) -> str:
+    """What is wrong with the value of a key, whatever the others are; "" if nothing is."""
+    allowed = of(key).allowed
+    return "" if allowed.accepts(value) else f"{key} is {value!r}; expected {allowed}"
 
 
 def _check_keys(config: ConfigDict, found: dict[str, Any]) -> None:
