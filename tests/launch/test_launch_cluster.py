@@ -108,7 +108,10 @@ def test_a_pod_told_to_stop_does_not_look_done(code, asked, status):
 JOB = """
 case "$*" in
   *--norun) echo report >>{0}/calls ;;
-  *) echo job >>{0}/calls; trap "echo saved >>{0}/calls; exit {1}" TERM; while :; do sleep 0.1; done ;;
+  *)
+    trap "echo saved >>{0}/calls; exit {1}" TERM
+    echo job >>{0}/calls
+    while :; do sleep 0.1; done ;;
 esac
 """
 
