@@ -23,7 +23,7 @@ from glam_jax.sim.tasks.task import Situation, Start, Task
 
 # Count up when a change of scenes, robots, tasks or experts makes other episodes of the same seeds:
 # `demonstrations.simulated` refuses episodes of other versions.
-SIMULATOR_VERSION = f"glam_jax simulation 10, mujoco-mjx {mujoco.__version__}"
+SIMULATOR_VERSION = f"glam_jax simulation 11, mujoco-mjx {mujoco.__version__}"
 
 
 class Sight(NamedTuple):

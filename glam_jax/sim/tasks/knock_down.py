@@ -11,6 +11,8 @@ WIDE, NARROW = 0.048, 0.028  # m, half the body along its x and along its y
 BODY = 0.065  # m, half the height of the body
 CAP, TOP = 0.02, 0.166  # m: radius of the cap; where it ends above the table
 TILT = jnp.pi / 3  # rad from the vertical: farther over, the bottle lies
+TURN = 1.05  # rad, most yaw of the bottle
+GAP, REACHED = 0.11, 0.60  # m: of the push's beginning, from the bottle and at most from the arm
 FRICTION = 0.45  # sliding, at the table and at the fingers
 _YELLOW, _RED = (0.95, 0.75, 0.05, 1.0), (0.85, 0.2, 0.1, 1.0)
 _ALONG_X = (0.5**0.5, 0.0, 0.5**0.5, 0.0)  # w, x, y, z: turns the z axis to the x axis
@@ -34,11 +36,28 @@ def bottle(name: str) -> Thing:
 
 
 def sample(key: jax.Array) -> Start:
-    """Bottle standing on the table, hand in the space above, higher than the cap wherever it is."""
-    stand = uniform(jax.random.fold_in(key, 0), [0.36, -0.20, -1.4], [0.57, 0.20, 1.4])
+    """Bottle standing on the table, hand in the space above, higher than the cap wherever it is.
+
+    The push goes to the arm's left. The bottle is turned at most `TURN` from facing the arm, for
+    one that is turned by half a turn looks almost the same and would be pushed the other way; and
+    no farther than lets the push begin within reach.
+    """
+    stand = uniform(jax.random.fold_in(key, 0), [0.36, -0.20, 0.0], [0.57, 0.20, 1.0])
     hand = uniform(jax.random.fold_in(key, 1), [0.36, -0.16, 0.215, -0.4], [0.54, 0.16, 0.34, 0.4])
     position = jnp.stack([stand[0], stand[1], jnp.float32(BODY)])
-    return Start(position[None], stand[2:], hand[None, :3], hand[3:])
+    yaw = -TURN + stand[2] * (jnp.minimum(TURN, _most_yaw(stand[:2])) + TURN)
+    return Start(position[None], yaw[None], hand[None, :3], hand[3:])
+
+
+def _most_yaw(position: jax.Array) -> jax.Array:
+    """The yaw of a bottle at (2,) for which a push begins `REACHED` from the arm, `GAP` before it.
+
+    |p - g l| = R with l = (-sin yaw, cos yaw), the direction of the push, and p = r (cos phi,
+    sin phi): r^2 + g^2 + 2 r g sin(yaw - phi) = R^2.
+    """
+    far = jnp.linalg.norm(position)
+    sine = (REACHED**2 - far**2 - GAP**2) / (2.0 * far * GAP)
+    return jnp.arctan2(position[1], position[0]) + jnp.arcsin(jnp.clip(sine, -1.0, 1.0))
 
 
 def is_lying(now: Situation) -> jax.Array:
@@ -47,15 +66,10 @@ def is_lying(now: Situation) -> jax.Array:
 
 
 def push_direction(start: Start) -> jax.Array:
-    """Unit vector (3,), level, in which the bottle is pushed over: across its narrow side.
-
-    To the arm's left, or, where that would begin out of reach, to its right. Of two equal ways it
-    is the same in all demonstrations: a policy that regresses actions would do their mean.
-    """
-    bottle_at, yaw = start.object_position[0], start.object_yaw[0]
-    left = jnp.stack([-jnp.sin(yaw), jnp.cos(yaw), jnp.zeros(())])  # the yaw is within 80 degrees
-    begin = bottle_at - 0.11 * left
-    return jnp.where(jnp.linalg.norm(begin[:2]) < 0.60, left, -left)
+    """Unit vector (3,), level, in which the bottle is pushed over: across its narrow side, to the
+    arm's left."""
+    yaw = start.object_yaw[0]
+    return jnp.stack([-jnp.sin(yaw), jnp.cos(yaw), jnp.zeros(())])
 
 
 def plan(key: jax.Array, start: Start, steps: int) -> Path:
