@@ -5,11 +5,15 @@
 
     python -m glam_jax.study --config=... --known=results/main_table.json
 
+    python -m glam_jax.study --config=configs/studies/scaling.py:quick \
+        --target_cost=10 --auxiliary_cost=1 --wanted=0.8
+
 Skips what is done and continues what was stopped. Of several jobs on one machine with one
 --workdir, each takes the cells that no other is doing. Jobs on different machines do not see each
 other: with --shard each does its own part of the cells. `--known` leaves out the cells of a
 summary, for a study that goes on where none of its run folders are. Writes report.md, CSV, figures
-and summary.json.
+and summary.json. With the costs of demonstrations, a scaling study says how many auxiliary ones
+replace one of the target, and the cheapest mix for a wanted success, also in exchange.md.
 """
 
 import sys
@@ -20,18 +24,22 @@ from glam_jax import files
 from glam_jax.runtime import entry
 from glam_jax.runtime.preemption import Preempted
 from glam_jax.study import grid, worker
-from glam_jax.study.reports import summary, write
+from glam_jax.study.reports import exchange, summary, write
 
 _CONFIG = entry.define_config("A file of configs/studies/.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the study; default runs/studies/NAME.")
 _SHARD = flags.DEFINE_string("shard", "", "K/N: this job's part of the cells, such as 2/8.")
 _KNOWN = flags.DEFINE_string("known", None, "A summary whose cells are left out.")
 _RUN = flags.DEFINE_bool("run", True, "Do what is left; --norun only writes the report anew.")
+_TARGET_COST = flags.DEFINE_float("target_cost", None, "Of one demonstration of the target robot.")
+_AUXILIARY_COST = flags.DEFINE_float("auxiliary_cost", None, "Of one of the auxiliary source.")
+_WANTED = flags.DEFINE_float("wanted", 0.8, "Success rate of the cheapest mix, with the costs.")
 
 
 def main(_):
     study = _CONFIG.value
     cells = grid.expand(study)
+    costs = exchange.costs(study.name, _TARGET_COST.value, _AUXILIARY_COST.value, _WANTED.value)
     name = f"{study.name}_quick" if study.quick else study.name
     folder = files.path(_WORKDIR.value or f"runs/studies/{name}")
     share = grid.share(cells, _SHARD.value)
@@ -49,6 +57,10 @@ def main(_):
             sys.exit(0)
     found = summary.collect(study, folder)
     print(f"{len(found['cells'])} of {len(cells)} cells are done. {write.study(found, folder)}")
+    if costs:
+        text = exchange.report(found, costs)
+        files.write_text(folder / "exchange.md", text + "\n")
+        print(text)
     if tally.elsewhere:
         print(f"Other jobs are at work on {', '.join(tally.elsewhere)}")
     for cell, reason in tally.failed.items():

@@ -27,7 +27,8 @@ def command(monkeypatch, tmp_path):
 
     def call(config, carry_out=fake_study.carry_out, shard="", run=True, known=None):
         flags = {"CONFIG": config, "WORKDIR": str(tmp_path), "SHARD": shard, "RUN": run}
-        for name, value in {**flags, "KNOWN": known}.items():
+        costs = {"TARGET_COST": None, "AUXILIARY_COST": None, "WANTED": 0.8}
+        for name, value in {**flags, "KNOWN": known, **costs}.items():
             holder = type("Flag", (), {"value": value})
             monkeypatch.setattr(study, f"_{name}", holder)
         monkeypatch.setattr(worker, "make_carry_out", lambda cells: carry_out)
@@ -116,6 +117,7 @@ def test_from_the_command_line_with_changed_axes(tmp_path, capsys):
         ((f"--config={STUDIES}/scaling.py:quick", "--shard=9/8"), "shard is '9/8'"),
         ((f"--config={STUDIES}/scaling.py:quikc",), "expected quick or nothing"),
         ((f"--config={STUDIES}/scaling.py", "--config.seeds=()"), "seeds is empty"),
+        ((f"--config={STUDIES}/scaling.py", "--target_cost=5"), "auxiliary_cost is not given"),
     ],
 )
 def test_errors_of_use_come_before_anything_is_written(tmp_path, arguments, found):
