@@ -7,9 +7,11 @@ import h5py
 import numpy as np
 import pytest
 import zarr
+from imagecodecs.numcodecs import Jpegxl
 from PIL import Image
 
 from glam_jax.errors import DataError
+from glam_jax.own_data import zarr_reader
 
 PROPRIO = ("obs/joints", "obs/grip")
 PLAIN = {
@@ -84,8 +86,12 @@ def aloha(folder):
     return folder
 
 
-def umi(path, store=None):
-    """A replay buffer as UMI's has it: zarr format 2, rotation vectors."""
+def umi(path, store=None, **pictures):
+    """A replay buffer as UMI's has it: zarr format 2, rotation vectors.
+
+    Args:
+      pictures: how their array is stored.
+    """
     root = zarr.open_group(store or str(path), mode="w", zarr_format=2)
     made = [episode(index) for index in range(foreign_data.EPISODES)]
     joined = {name: np.concatenate([e[name] for e in made]) for name in made[0]}
@@ -97,8 +103,10 @@ def umi(path, store=None):
         "robot0_gripper_width": (0.08 * joined["grip"]).astype(np.float32),
     }
     for name, values in columns.items():
-        chunks = (4, *values.shape[1:])
-        root.create_array(f"data/{name}", data=values, chunks=chunks)
+        stored = {"chunks": (4, *values.shape[1:])}
+        if name == "camera0_rgb":
+            stored |= pictures
+        root.create_array(f"data/{name}", data=values, **stored)
     root.create_array("meta/episode_ends", data=np.cumsum([len(e["grip"]) for e in made]))
     if store:
         store.close()
@@ -173,10 +181,16 @@ def test_a_damaged_file_is_skipped_where_that_is_asked_for(tmp_path):
     assert len(report["skipped"]) == 1 and "episode_1.hdf5" in report["skipped"][0]
 
 
-@pytest.mark.parametrize("ending", [".zarr", ".zarr.zip"])
-def test_umis_replay_buffer_comes_in(tmp_path, ending):
+# A picture at a time in JPEG XL, as in the published ones.
+JPEG_XL = {"chunks": (1, 24, 32, 3), "compressors": [Jpegxl(lossless=True)]}
+
+
+@pytest.mark.parametrize(("ending", "pictures"), [(".zarr", {}), (".zarr.zip", JPEG_XL)])
+def test_umis_replay_buffer_comes_in(tmp_path, ending, pictures):
     path = tmp_path / f"umi{ending}"
-    umi(path, zarr.storage.ZipStore(path, mode="w") if ending.endswith("zip") else None)
+    store = zarr.storage.ZipStore(path, mode="w") if ending.endswith("zip") else None
+    zarr_reader.register_codecs()
+    umi(path, store, **pictures)
     keys = PLAIN | {
         "views": {"front": "camera0_rgb"},
         "position": "robot0_eef_pos",
