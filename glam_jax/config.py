@@ -148,6 +148,9 @@ def _data(target: str) -> ConfigDict:
     data.auxiliary.umi = 400  # Training episodes without actions; 0 leaves the source out.
     data.auxiliary.kinova = 0  # Training episodes without actions; 0 leaves the source out.
     data.auxiliary.kinova_real = 0  # Training episodes without actions; 0 leaves the source out.
+    # How auxiliary episodes are broken on purpose, to test the audit: a name of
+    # demonstrations/breakage.py, or another task, whose episodes take their place.
+    data.broken = ""
     data.heldout_episodes = 20  # Episodes of each source that are never trained on.
     # Most bytes of demonstrations in memory, on host and device together. Where there are more, the
     # pictures (first RGB, then masks) are kept in a file, from which batches are read.
@@ -337,6 +340,10 @@ def _audit() -> ConfigDict:
     audit.forward_visual = 1.0
     # Most ratio of that share of the source to that of the target.
     audit.visual_against_target = 1.15
+    # Most distance of hands from where the target's hold the object, mm.
+    audit.held_offset_mm = 15.0
+    # Most difference between the openings of both sources' hands that hold the object.
+    audit.held_opening = 0.1
     audit.replay_lower = 0.5  # Least lower 95% Wilson bound of replay success.
     audit.range_quantile = 0.99  # Quantile of the decoder's training latents that bounds its range.
     audit.permutations = 999  # Permutations of whole episodes for the p value.

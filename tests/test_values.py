@@ -99,7 +99,12 @@ def test_every_key_with_a_wrong_value_is_one_line_that_names_it():
             _set(one, key, right)
     keys = {key for argument in ARGUMENTS for one in made(argument) for key in config.flat(one)}
     left = {key for key in keys - tried if not key.startswith("own.sources.")}
-    assert left == {"world_model_from", "policy.dinov2_weights", "policy.dinov2_remat"}
+    assert left == {
+        "data.broken",
+        "world_model_from",
+        "policy.dinov2_weights",
+        "policy.dinov2_remat",
+    }
 
 
 def _set(one, key, value):
@@ -188,7 +193,7 @@ def test_all_that_is_wrong_is_named():
         ),
         ("", ("method=clam_o",), "method is clam_o, but the config has pretrain.weights.alignment"),
         ("method=glam", ("method=lapa",), "method is lapa, but the config lacks pretrain.reseed_"),
-        ("", ("data={}",), "method is glam_o, but the config lacks data.heldout_episodes"),
+        ("", ("data={}",), "method is glam_o, but the config lacks data.broken, data.heldout"),
         ("", ("evaluate.first_seed=0",), "first_seed is 0; expected a whole number from 1000000"),
     ],
 )

@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 from glam_jax import config as configs
 from glam_jax import files
 from glam_jax.audit import page
-from glam_jax.audit.breakage import BREAKAGES
-from glam_jax.audit.gates import Evidence, Gate, judge, measure
+from glam_jax.audit.gates import Evidence, Gate, judge, measure, score
 from glam_jax.data.store import Store
 from glam_jax.demonstrations import gather
 from glam_jax.display import plots
@@ -26,17 +25,16 @@ from glam_jax.stages.world_model import WorldModel
 SAMPLES = 8  # frames of the source in the strip
 
 
-def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> list[Gate]:
+def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
     """Audits a source against the target of a run; writes `audit_SOURCE.json` and `.html`.
 
-    The names of both files end in `_BROKEN` or `_TASK` where these are given, so that a
-    broken source's report never stands in the place of the source's own.
+    The names of both files end in `_BROKEN` where that is given, so that a broken source's report
+    never stands in the place of the source's own.
 
     Args:
       workdir: of a run whose stage 1 is finished, or that borrows its world model.
       source: the auxiliary source.
-      broken: a name of `BREAKAGES`, to break the source's episodes by; "" leaves them whole.
-      task: whose episodes of the source to pass off as this task's; "" is the run's own.
+      broken: in place of the run's `config.data.broken`; "" leaves that.
 
     Returns:
       The gates; the source is fit if all pass.
@@ -53,10 +51,15 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
     trained = borrowed.lender(config, workdir).config()
     train = gather.target(trained).read("train")
     heldout = gather.target(config).read("heldout")
-    episodes = source_episodes(config, source, broken, task)
+    if broken:
+        config = config.copy_and_resolve_references().unlock()
+        config.data.broken = broken
+    shown = gather.source(config, source)
+    shown.check()
+    episodes = shown.read("heldout")
     evidence = measure(world_model, train, heldout, episodes, settings, config)
     simulated = gather.target(config).simulated
-    stem = "_".join(filter(None, ("audit", source, broken, task)))
+    stem = "_".join(filter(None, ("audit", source, broken)))
     with tempfile.TemporaryDirectory() as folder:
         pictures = _pictures(files.path(folder), world_model, evidence, heldout, episodes)
         replayed = None
@@ -64,7 +67,7 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
             replayed, figure = _replay(files.path(folder), config, world_model, evidence, episodes)
             pictures["The first episode above its replay by the robot"] = figure
         gates = judge(evidence, settings, replayed)
-        facts = _facts(config, world_model, len(heldout), len(episodes), broken, task)
+        facts = _facts(config, world_model, len(heldout), len(episodes))
         name = f"Grounding audit: {title(source)} for {config.task} by {title(target)}"
         text = page.page(name, facts, gates, pictures)
     files.write_text(workdir.path / f"{stem}.html", text)
@@ -73,9 +76,9 @@ def audit(workdir: Workdir, source: str, broken: str = "", task: str = "") -> li
         "method": config.method,
         "target": title(target),
         "source": title(source),
-        "broken": broken,
-        "episodes_of_task": task or config.task,
+        "broken": config.data.get("broken", ""),
         "fit": all(gate.passed for gate in gates),
+        "score": round(score(gates), 4),
         "p_value": evidence.p_value,
         "decoded_error": evidence.decoded_error,
         "replay": replayed,  # None where the robot is not simulated
@@ -91,18 +94,6 @@ def thresholds(config: ConfigDict) -> ConfigDict:
     if "audit" in config:
         made.update(config.audit)
     return made
-
-
-def source_episodes(
-    config: ConfigDict, source: str, broken: str = "", task: str = ""
-) -> list[Episode]:
-    """Held-out episodes of a source, broken or of another task as asked; see `audit`."""
-    asked = config.copy_and_resolve_references().unlock()
-    asked.task = task or config.task
-    episodes = gather.source(asked, source).read("heldout")
-    for episode in episodes:
-        episode.task = config.task
-    return [BREAKAGES[broken](episode) for episode in episodes] if broken else episodes
 
 
 def _check_source(config: ConfigDict, source: str) -> None:
@@ -162,7 +153,7 @@ def _pictures(
     }
 
 
-def _facts(config, world_model: WorldModel, heldout: int, episodes: int, broken: str, task: str):
+def _facts(config, world_model: WorldModel, heldout: int, episodes: int) -> list[str]:
     """What stands below the page's title, sentence by sentence."""
     kind = type(world_model.model).__name__
     facts = [
@@ -176,8 +167,6 @@ def _facts(config, world_model: WorldModel, heldout: int, episodes: int, broken:
             "whether decoded actions do the task."
         )
     ]
-    if broken:
+    if broken := config.data.get("broken", ""):
         facts.append(f"The source's episodes were broken on purpose: {broken}.")
-    if task:
-        facts.append(f"The source's episodes are of another task: {task}.")
     return facts

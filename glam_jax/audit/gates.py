@@ -15,7 +15,8 @@ good the world model is, and a good one predicts even mirrored pictures better t
 Latents of two good sources may still differ, because their demonstrators move differently; so
 these thresholds are wide, and the narrow question, whether the decoded actions do the task, is
 left to replay. There the gate is on the lower bound of the interval: few episodes are no reason to
-trust a source.
+trust a source. Whether poses and openings mean the same in both sources, no world model can tell:
+it is asked where hands hold an object, see `contact`.
 """
 
 import dataclasses
@@ -25,6 +26,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
+from glam_jax.audit import contact
+from glam_jax.audit.contact import Contact
 from glam_jax.audit.latent_range import LatentRange
 from glam_jax.audit.two_sample import energy_test, separability
 from glam_jax.data.store import Store
@@ -39,7 +42,7 @@ class Gate:
     Attributes:
       name: key of its threshold in `config.audit`. asks: what it measures, in words.
       value: what was measured; NaN fails. threshold: its bound.
-      at_least: whether the bound is the least that passes, or the most.
+      best: the value of a source that could not be better.
       note: what else to know of the value, "" for nothing.
     """
 
@@ -47,18 +50,38 @@ class Gate:
     asks: str
     value: float
     threshold: float
-    at_least: bool
+    best: float
     note: str = ""
+
+    @property
+    def at_least(self) -> bool:
+        """Whether the threshold is the least that passes, or the most."""
+        return self.best > self.threshold
 
     @property
     def passed(self) -> bool:
         """Whether the value is on the right side of the threshold, or on it."""
         return self.value >= self.threshold if self.at_least else self.value <= self.threshold
 
+    @property
+    def score(self) -> float:
+        """1 / (1 + x^2) with x the distance from the best, in units of the threshold's: 1 for the
+        best, 0.5 for the threshold, 0 for what could not be measured."""
+        if not math.isfinite(self.value):
+            return 0.0
+        off = max(0.0, (self.value - self.best) / (self.threshold - self.best))
+        return 1.0 / (1.0 + off**2)
+
     def record(self) -> dict:
         """As JSON: a value that is no number is null."""
         value = self.value if math.isfinite(self.value) else None
-        return dataclasses.asdict(self) | {"value": value, "passed": self.passed}
+        found = {"at_least": self.at_least, "passed": self.passed, "score": round(self.score, 4)}
+        return dataclasses.asdict(self) | {"value": value} | found
+
+
+def score(gates: Sequence[Gate]) -> float:
+    """The least score of all gates, in [0, 1]: a source is fit from 0.5 on."""
+    return min(gate.score for gate in gates)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +97,7 @@ class Evidence:
       inside_range, forward_pose, forward_visual: (source, target) share of latents in the
         decoder's range, and forward error over copy baseline, of the end-effector pose and of
         the visual feature. The target's are for comparison.
+      contact: of hands that hold an object; None where too few do.
     """
 
     z_source: list[np.ndarray]
@@ -87,6 +111,7 @@ class Evidence:
     inside_range: tuple[float, float]
     forward_pose: tuple[float, float]
     forward_visual: tuple[float, float]
+    contact: Contact | None = None
 
 
 def measure(
@@ -133,6 +158,7 @@ def measure(
         inside_range=tuple(known.share_inside(np.concatenate(z)) for z in (z_source, z_target)),
         forward_pose=ratios["ee"],
         forward_visual=ratios["y"],
+        contact=contact.compare(train, heldout, source),
     )
 
 
@@ -144,12 +170,12 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
       replay: `evaluation.replay.summary` of the source's episodes; None leaves that gate out.
     """
 
-    def gate(name, asks, value, at_least, note=""):
-        return Gate(name, asks, float(value), float(settings[name]), at_least, note)
+    def gate(name, asks, value, best=0.0, note=""):
+        return Gate(name, asks, float(value), float(settings[name]), best, note)
 
-    def of_both(name, asks, at_least):
+    def of_both(name, asks, best=0.0):
         source, target = getattr(evidence, name)
-        return gate(name, asks, source, at_least, f"the target itself: {target:.3f}")
+        return gate(name, asks, source, best, f"the target itself: {target:.3f}")
 
     found = [
         _decoding(evidence, gate),
@@ -157,31 +183,33 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
             "latent_distance",
             "energy coefficient between the source's and the target's latents",
             evidence.latent_distance,
-            False,
+            0.0,
             f"p = {evidence.p_value:.3g} by permuting episodes, which gates nothing",
         ),
         gate(
             "classifier_auc",
             "how well a classifier tells the source from the target by one latent (AUC)",
             evidence.classifier_auc,
-            False,
+            0.5,
             "0.5 is chance; left-out episodes",
         ),
-        of_both("inside_range", "share of the source's latents in the decoder's range", True),
-        of_both("forward_pose", "forward error over copy baseline, end-effector pose", False),
-        of_both("forward_visual", "forward error over copy baseline, visual feature", False),
+        of_both("inside_range", "share of the source's latents in the decoder's range", 1.0),
+        of_both("forward_pose", "forward error over copy baseline, end-effector pose"),
+        of_both("forward_visual", "forward error over copy baseline, visual feature"),
         gate(
             "visual_against_target",
             "the same, over the target's own",
             np.divide(*evidence.forward_visual) if evidence.forward_visual[1] else math.nan,
-            False,
+            1.0,
             _what_pictures_tell(evidence.forward_visual[1]),
         ),
     ]
+    if evidence.contact is not None:
+        found += _holding(evidence.contact, gate)
     if replay is not None:
         rate = "{successes}/{trials} on {robot}, {wilson_low:.0%} to {wilson_high:.0%}"
         asks = "replay success of decoded actions, lower end of its 95% interval"
-        found.append(gate("replay_lower", asks, replay["wilson_low"], True, rate.format(**replay)))
+        found.append(gate("replay_lower", asks, replay["wilson_low"], 1.0, rate.format(**replay)))
     return found
 
 
@@ -190,10 +218,31 @@ def _decoding(evidence: Evidence, gate: Callable[..., Gate]) -> Gate:
     asks = "decoded-action error on held-out target transitions"
     if (error := evidence.decoded_error.get("heldout_ee_mm")) is None:
         asks = f"{asks}, as a share of the actions' own spread"
-        return gate("decoded_error_share", asks, evidence.decoded_share, False)
+        return gate("decoded_error_share", asks, evidence.decoded_share)
     p95 = evidence.decoded_error["heldout_ee_mm_p95"]
     note = f"95% of transitions below {p95:.1f} mm"
-    return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, False, note)
+    return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, 0.0, note)
+
+
+def _holding(contact: Contact, gate: Callable[..., Gate]) -> list[Gate]:
+    """The gates of hands that hold an object."""
+    counts = f"{contact.seen[0]} grasps seen, {contact.seen[1]} of the target"
+    offset, of_target = contact.offset_mm
+    opening, expected = contact.opening
+    return [
+        gate(
+            "held_offset_mm",
+            "distance of hands from where the target's hold the object, mm",
+            offset,
+            note=f"the target itself: {of_target:.1f}; {counts}",
+        ),
+        gate(
+            "held_opening",
+            "difference of the openings of hands that hold the object",
+            abs(opening - expected),
+            note=f"{opening:.2f} against {expected:.2f} of the target",
+        ),
+    ]
 
 
 def _decoded_share(world_model: WorldModel, z: np.ndarray, heldout: Store) -> float:

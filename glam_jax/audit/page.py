@@ -7,7 +7,7 @@ from etils import epath
 from matplotlib.figure import Figure
 
 from glam_jax import files
-from glam_jax.audit.gates import Gate
+from glam_jax.audit.gates import Gate, score
 from glam_jax.audit.latent_range import LatentRange
 from glam_jax.audit.two_sample import thin
 from glam_jax.display import charts, html
@@ -29,8 +29,9 @@ def page(
     """
     fit = all(gate.passed for gate in gates)
     verdict = html.span("pass", "fit to use") if fit else html.span("fail", "NOT fit to use")
+    facts = [f"Score {score(gates):.2f}, fit from 0.50 on: the least of all gates.", *facts]
     parts = [html.paragraph(text) for text in (verdict, *facts)]
-    parts.append(html.table([("gate", "value", "threshold", ""), *map(_row, gates)]))
+    parts.append(html.table([("gate", "value", "threshold", "score", ""), *map(_row, gates)]))
     shown = [html.picture(files.read_bytes(file), name) for name, file in pictures.items()]
     return html.page(title, parts + shown)
 
@@ -53,7 +54,8 @@ def _bound(gate: Gate) -> str:
 def _row(gate: Gate) -> tuple[str, ...]:
     asked = html.paragraph(f"{gate.asks} ({gate.name})") + html.span("note", gate.note)
     passed = "pass" if gate.passed else "fail"
-    return html.Markup(asked), f"{gate.value:.3f}", _bound(gate), html.span(passed, passed)
+    numbers = f"{gate.value:.3f}", _bound(gate), f"{gate.score:.2f}"
+    return html.Markup(asked), *numbers, html.span(passed, passed)
 
 
 # --- Figures ----------------------------------------------------------------------------

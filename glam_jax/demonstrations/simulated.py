@@ -8,7 +8,7 @@ a killed run continues where it was, and a larger N adds to what is there.
 import dataclasses
 import itertools
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from etils import epath
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from glam_jax import files, schema
+from glam_jax.config import TASKS
 from glam_jax.data import dataset
 from glam_jax.data.recording import Recording, check_episode
 from glam_jax.demonstrations import partial
@@ -56,15 +57,30 @@ class SimulatedSource(Source):
 
     @property
     def recording(self) -> Recording:
-        return Recording(self.config.task, self.name, self._world(self.name).layout)
+        return Recording(self.task, self.name, self._world(self.name).layout)
+
+    @property
+    def task(self) -> str:
+        """Whose episodes it has: the run's, but another's if these are to pass for the run's."""
+        return self.broken if self.broken in TASKS else self.config.task
+
+    @property
+    def breakages(self) -> tuple[str, ...]:
+        arms = TASKS[self.config.task].arms
+        others = (name for name, task in TASKS.items() if task.arms == arms)
+        return super().breakages + tuple(name for name in others if name != self.config.task)
 
     @property
     def control_hz(self) -> float:
         return self.make_env().control_hz
 
     def provide(self) -> dict:
-        task, size, data = self.config.task, self.config.image_size, self.config.data
-        return collect(task, self.name, self.episodes, data.heldout_episodes, size, data.root)
+        size, data = self.config.image_size, self.config.data
+        return collect(self.task, self.name, self.episodes, data.heldout_episodes, size, data.root)
+
+    def stream(self, split: str, count: int | None = None) -> Iterator[Episode]:
+        for episode in super().stream(split, count):
+            yield dataclasses.replace(episode, task=self.config.task)
 
     def make_env(self, robot: str = ""):
         if robot:

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from glam_jax import schema
 from glam_jax.data import dataset
 from glam_jax.data.recording import Recording
+from glam_jax.demonstrations.breakage import BREAKAGES
 from glam_jax.errors import ConfigError
 from glam_jax.schema import Episode, Layout
 
@@ -53,6 +54,11 @@ class Source(abc.ABC):
         """
         auxiliary = sorted(name for name, count in config.data.auxiliary.items() if count)
         return [cls(config, name) for name in (config.data.target, *auxiliary)]
+
+    @property
+    def broken(self) -> str:
+        """What is done to its episodes on purpose; "" for nothing, as to the target's always."""
+        return "" if self.is_target else self.config.data.get("broken", "")
 
     @property
     def title(self) -> str:
@@ -104,8 +110,17 @@ class Source(abc.ABC):
         """Key -> [shape, dtype] of what it recorded, once it is provided; {} in simulation."""
         return {}
 
+    @property
+    def breakages(self) -> tuple[str, ...]:
+        """What `data.broken` may be for the source, beside ""."""
+        return tuple(BREAKAGES)
+
     def check(self) -> None:
         """Raises UserError where the run cannot learn from the source; see `layout`."""
+        if self.broken not in ("", *self.breakages):
+            raise ConfigError(
+                f"data.broken is {self.broken!r}; expected one of {', '.join(self.breakages)}"
+            )
         self.layout  # noqa: B018, raises
 
     @abc.abstractmethod
@@ -130,8 +145,9 @@ class Source(abc.ABC):
             heldout = self.config.data.heldout_episodes
             count = {"train": self.episodes, "heldout": heldout}[split]
         folder = dataset.dataset_path(self.config.data.root, self.recording)
+        change = BREAKAGES.get(self.broken, lambda episode: episode)
         for episode in dataset.stream(folder, split, self.recording, count):
-            yield episode.seen_from(self.layout.views)
+            yield change(episode.seen_from(self.layout.views))
 
     def read(self, split: str, count: int | None = None) -> list[Episode]:
         """As `stream`, all at once."""

@@ -48,6 +48,7 @@ def make(task: str, own: dict, argument: str = "") -> ConfigDict:
     data.target_episodes = own["target_episodes"]
     data.views = ()  # all that the key maps have
     data.auxiliary = ConfigDict(own["auxiliary"])
+    data.broken = ""
     data.heldout_episodes = own["heldout_episodes"]
     data.resident_bytes = 4 << 30
     values.check_one("own.arms", own["arms"])

@@ -9,10 +9,10 @@ import reaching
 
 from glam_jax import config
 from glam_jax.audit import audit, page
-from glam_jax.audit.breakage import BREAKAGES, mirrored, shuffled
-from glam_jax.audit.gates import Gate, judge, measure
+from glam_jax.audit.gates import Gate, judge, measure, score
 from glam_jax.data import normalize
 from glam_jax.data.store import Store
+from glam_jax.demonstrations.breakage import mirrored, shuffled
 from glam_jax.display import canvas
 from glam_jax.errors import DataError
 from glam_jax.experiment.workdir import Workdir
@@ -55,7 +55,8 @@ def evidence(trained):
     model, target = trained
     heldout = episodes(reaching.TARGET, 12, 900)
     source = episodes(reaching.AUXILIARY, 12, 950)
-    sources = {name: list(map(change, source)) for name, change in BREAKAGES.items()}
+    changes = {"shuffled": shuffled, "mirrored": mirrored}
+    sources = {name: list(map(change, source)) for name, change in changes.items()}
     sources["another task"] = [
         reaching.episode(reaching.AUXILIARY, 950 + i, True) for i in range(12)
     ]
@@ -150,35 +151,17 @@ def test_forward_errors_are_in_the_order_of_transitions(trained):
     assert all(x.shape == (2 * (reaching.LENGTH - 1),) for x in errors.values())
 
 
-def test_shuffling_keeps_each_picture_with_its_pose():
-    whole = reaching.episode(reaching.AUXILIARY, 3)
-    mixed = shuffled(whole)
-    assert not np.array_equal(mixed.steps["ee_pose"], whole.steps["ee_pose"])
-    places = {pose.tobytes(): i for i, pose in enumerate(whole.steps["ee_pose"])}
-    order = [places[pose.tobytes()] for pose in mixed.steps["ee_pose"]]
-    assert sorted(order) == list(range(len(whole)))
-    np.testing.assert_array_equal(mixed.steps["image_front"], whole.steps["image_front"][order])
-
-
-def test_mirroring_turns_pictures_and_leaves_poses():
-    whole = reaching.episode(reaching.AUXILIARY, 3)
-    turned = mirrored(whole).steps
-    np.testing.assert_array_equal(turned["ee_pose"], whole.steps["ee_pose"])
-    np.testing.assert_array_equal(
-        turned["mask_front"][:, :, 0], whole.steps["mask_front"][:, :, -1]
-    )
-    again = mirrored(mirrored(whole)).steps
-    assert all(np.array_equal(again[name], whole.steps[name]) for name in again)
-
-
 @pytest.mark.parametrize(
-    ("value", "at_least", "passed"),
-    [(0.5, True, True), (0.5, False, True), (0.4, True, False), (0.6, False, False),
-     (float("nan"), True, False), (float("nan"), False, False)],
+    ("value", "best", "expected"),
+    [(0.5, 1.0, 0.5), (0.5, 0.0, 0.5), (0.4, 1.0, 0.41), (0.6, 0.0, 0.41), (1.0, 1.0, 1.0),
+     (-0.1, 0.0, 1.0), (float("nan"), 1.0, 0.0), (float("nan"), 0.0, 0.0)],
 )  # fmt: skip
-def test_a_gate_passes_on_its_side_of_the_threshold(value, at_least, passed):
-    gate = Gate("inside_range", "share", value, 0.5, at_least)
+def test_a_gate_passes_on_its_side_of_the_threshold_with_half_its_score(value, best, expected):
+    gate = Gate("inside_range", "share", value, 0.5, best)
+    assert gate.score == pytest.approx(expected, abs=0.01)
+    passed = expected >= 0.5
     assert gate.passed is passed and gate.record()["passed"] is passed
+    assert score([gate, Gate("other", "share", 1.0, 0.5, 1.0)]) == gate.score
     json.dumps(gate.record(), allow_nan=False)
 
 
@@ -191,7 +174,7 @@ def test_replay_is_gated_by_the_lower_bound(evidence):
 
 
 def test_the_page_needs_no_other_file_and_escapes(tmp_path):
-    gates = [Gate("a", "<b>&", 0.2, 0.5, False, "<i>"), Gate("b", "c", 0.1, 0.5, True)]
+    gates = [Gate("a", "<b>&", 0.2, 0.5, 0.0, "<i>"), Gate("b", "c", 0.1, 0.5, 1.0)]
     picture = canvas.save_png(tmp_path / "x.png", np.zeros((4, 4, 3), np.uint8))
     text = page.page("<script>", ["1 < 2"], gates, {'"quoted" <x>': picture})
     assert "data:image/png;base64,iVBOR" in text and "NOT fit" in text
