@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from glam_jax.evaluation import intervals, joints
-from glam_jax.experiment.workdir import REPLAY, RESULTS, STAGE1, Workdir
+from glam_jax.experiment.workdir import AUDITS, REPLAY, RESULTS, STAGE1, Workdir
 from glam_jax.files import write_json
 from glam_jax.study import grid, worker
 
@@ -60,6 +60,11 @@ def carry_out(cell: grid.Cell, path: pathlib.Path, rate: float | None = None) ->
                 for source, share in ((target, 1.0), ("umi", 0.8))
             },
         )
+    if grid.AUDIT in cell.measure:
+        source = {n for n, count in config.data.auxiliary.items() if count}
+        parts = [{"name": "inside_range", "score": rate}, {"name": "replay_lower", "score": 0.9}]
+        found = {"fit": rate >= 0.5, "score": min(rate, 0.9), "gates": parts}
+        write_json(path / AUDITS, {name: found for name in source})
     if grid.POLICY in cell.measure:
         smooth = {"jerk_smoothness": -18.5, "fft_smoothness": 0.125, "clipped_share": 0.0}
         found = measured(outcomes(cell, config.evaluate.trials, rate)) | smooth

@@ -59,7 +59,7 @@ def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
     episodes = shown.read("heldout")
     evidence = measure(world_model, train, heldout, episodes, settings, config)
     simulated = gather.target(config).simulated
-    stem = "_".join(filter(None, ("audit", source, broken)))
+    stem = name_of(source, broken).removesuffix(".json")
     with tempfile.TemporaryDirectory() as folder:
         pictures = _pictures(files.path(folder), world_model, evidence, heldout, episodes)
         replayed = None
@@ -86,6 +86,11 @@ def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
     }
     files.write_json(workdir.path / f"{stem}.json", found)
     return gates
+
+
+def name_of(source: str, broken: str = "") -> str:
+    """The file of an audit in the run's folder; see `audit`."""
+    return "_".join(filter(None, ("audit", source, broken))) + ".json"
 
 
 def thresholds(config: ConfigDict) -> ConfigDict:

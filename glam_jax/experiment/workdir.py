@@ -17,6 +17,7 @@ from glam_jax.runtime import checkpoint, hosts
 
 CONFIG, PROGRESS, RESULTS = "config.json", "progress.json", "results.json"
 STAGE1, REPLAY, CONTINUED = "stage1.json", "replay.json", "continued.json"
+AUDITS = "audits.json"  # auxiliary source -> what its audit found
 # Of a run on own data: key -> [shape, dtype] of what its target recorded.
 STORED = "stored.json"
 

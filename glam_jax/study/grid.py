@@ -21,7 +21,7 @@ from glam_jax import config as configs
 from glam_jax import values
 from glam_jax.errors import UserError
 
-POLICY, REPLAY = "policy", "replay"
+POLICY, REPLAY, AUDIT = "policy", "replay", "audit"
 WITHOUT_WORLD_MODEL = ("mip",)
 # Half of the standard mix, as scale=quick has half of its widths and batches.
 QUICK_MIX = {"target_episodes": 50, "auxiliary": {"umi": 200}}
@@ -43,7 +43,7 @@ class Cell:
       overrides: changes of the config, nested, applied in order.
       lender: name of the cell whose world model this one uses; "": its own.
       measure: what is done with it: POLICY trains and evaluates a policy, REPLAY decodes held-out
-        episodes of each source, for which stage 1 is enough.
+        episodes of each source, for which stage 1 is enough, AUDIT audits each auxiliary source.
     """
 
     task: str
@@ -218,8 +218,8 @@ def _check(study: ConfigDict, variants: dict[str, dict]) -> None:
             fail(f"{axis} {along} has a value twice")
     for seed in study.seeds:
         values.check_one("seed", seed)
-    if unknown := set(study.measure) - {POLICY, REPLAY}:
-        fail(f"measure has {sorted(unknown)}; expected {POLICY} or {REPLAY}")
+    if unknown := set(study.measure) - {POLICY, REPLAY, AUDIT}:
+        fail(f"measure has {sorted(unknown)}; expected {POLICY}, {REPLAY} or {AUDIT}")
     if unknown := [n for n in (*study.tasks, *study.methods) if not _NAME.fullmatch(n)]:
         fail(f"{unknown[0]!r} is no name of a task or method")
     for name, settings in variants.items():

@@ -24,14 +24,16 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from glam_jax import files
+from glam_jax.audit import audit
 from glam_jax.demonstrations import gather, simulated
 from glam_jax.experiment import experiment, replay
+from glam_jax.experiment.workdir import AUDITS, RESULTS, Workdir
 from glam_jax.experiment.workdir import REPLAY as REPLAY_FILE
-from glam_jax.experiment.workdir import RESULTS, Workdir
 from glam_jax.runtime.preemption import Preempted
-from glam_jax.study.grid import POLICY, REPLAY, Cell, with_lenders
+from glam_jax.study.grid import AUDIT, POLICY, REPLAY, Cell, with_lenders
 
-MADE = {POLICY: RESULTS, REPLAY: REPLAY_FILE}  # the file by which a measurement is there
+# The file by which a measurement is there.
+MADE = {POLICY: RESULTS, REPLAY: REPLAY_FILE, AUDIT: AUDITS}
 ERROR = "error.txt"
 
 CarryOut = Callable[[Cell, epath.Path], None]
@@ -185,7 +187,7 @@ def _plan(cells: Sequence[Cell]) -> dict[str, Needs | str]:
 
 
 def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
-    """What `work` calls for each of a study's cells: data, stages, evaluation, replay.
+    """What `work` calls for each of a study's cells: data, stages, evaluation, replay, audits.
 
     Each dataset is recorded once, with as many episodes as the study's largest cell reads: growing
     it later would rewrite it under other jobs that read it.
@@ -202,15 +204,27 @@ def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
             experiment.run_stage1(config, path)
         if REPLAY in cell.measure and not (path / REPLAY_FILE).exists():
             replay.replay_sources(Workdir(path), film=False)
+        if AUDIT in cell.measure and not (path / AUDITS).exists():
+            _audit(Workdir(path))
         jax.clear_caches()  # the next cell compiles its own; hundreds would fill the memory
 
     return carry_out
 
 
+def _audit(workdir: Workdir) -> None:
+    """Audits each auxiliary source of a run."""
+    _, *auxiliary = gather.sources(workdir.config())
+    found = {}
+    for source in auxiliary:
+        audit.audit(workdir, source.name)
+        found[source.name] = workdir.read(audit.name_of(source.name))
+    files.write_json(workdir.path / AUDITS, found)
+
+
 def _needs_of(config: ConfigDict) -> Needs:
     data = config.data
     return {
-        (data.root, config.task, source.name, config.image_size): (
+        (data.root, source.task, source.name, config.image_size): (
             source.episodes,
             data.heldout_episodes,
         )

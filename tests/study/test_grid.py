@@ -109,7 +109,7 @@ def test_what_is_no_share_is_refused(text):
     [
         ({"tasks": ()}, "study some: tasks is empty"),
         ({"seeds": (0, 0)}, r"seeds \(0, 0\) has a value twice"),
-        ({"measure": ("speed",)}, "measure has .'speed'.; expected policy or replay"),
+        ({"measure": ("speed",)}, "measure has .'speed'.; expected policy, replay or audit"),
         ({"tasks": ("../x",)}, "'../x' is no name"),
         ({"variants": {"a": {"world_model_from": "b"}}}, "from 'b'; known: .'a'"),
         (
@@ -149,6 +149,7 @@ SIZES = {
     "fixed_views": (2 * 5 * 3, 2 * 2 * 3),
     "few_demonstrations": (3 * 2 * 2 * 3, 3 * 2 * 2 * 3),
     "scaling": (2 * 3 * (3 + 6), 3 + 5),
+    "audit_sources": (13 * 2 * 2, 13 * 2 * 2),
     "third_source": (2 * 3 * 3, 2),
     "ablations": (4 * 2 * 3, 4 * 2),
     "replay": (2 * 5 * 3, 2),

@@ -210,6 +210,42 @@ def test_scaling_compares_both_kinds_of_added_data(scaled):
     ]
 
 
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """The summary of a study of sources, of which one is broken and brings less than none."""
+    alone = {"target_share": 1.0}
+    without = {"data": {"auxiliary": {"umi": 0}}, "pretrain": alone, "clone": alone}
+    variants = {"none": {"overrides": without}}
+    success = {"none": 0.5, "umi": 0.9, "faster": 0.8, "mirrored": 0.3}
+    for name in ("umi", "faster", "mirrored"):
+        broken = "" if name == "umi" else name
+        variants[name] = {"overrides": {"data": {"broken": broken}}}
+    study = make(
+        "audit_sources",
+        methods=("glam_o",),
+        variants=variants,
+        measure=(grid.POLICY, grid.AUDIT),
+    )
+    folder = tmp_path_factory.mktemp("audit_sources")
+    fake_study.finish(
+        study, folder, lambda cell, path: fake_study.carry_out(cell, path, success[cell.variant])
+    )
+    return summary.collect(study, folder)
+
+
+def test_audits_stand_beside_what_the_sources_bring(audited):
+    made = write.report(audited)
+    assert "lifting 1.00 (3 sources)" in made.notes[0]
+    rows = {row[1]: row for row in made.table.rows}
+    assert rows["none"][2:5] == ["-", "-", "-"] and rows["none"][-1] == "-"
+    assert rows["umi"][2:5] == ["3 of 3", "0.90", "-"]
+    assert rows["mirrored"][2:5] == ["0 of 3", "0.30", "inside_range"]
+    for name in ("umi", "mirrored"):
+        here, none = (rates.select(audited["cells"], variant=v) for v in (name, "none"))
+        assert rows[name][-1] == rates.difference(here, none).text()
+    assert float(row_of(made, variant="mirrored")["audit_score"]) == 0.3
+
+
 ABLATIONS = {
     "asymmetric": {},
     "symmetric": {"overrides": {"world_model": {"alignment": "symmetric"}}},

@@ -10,7 +10,7 @@ from glam_jax import files
 from glam_jax.demonstrations import gather
 from glam_jax.errors import DataError
 from glam_jax.evaluation import joints
-from glam_jax.experiment.workdir import REPLAY, RESULTS, STAGE1, Workdir
+from glam_jax.experiment.workdir import AUDITS, REPLAY, RESULTS, STAGE1, Workdir
 from glam_jax.study import grid
 
 SUMMARY = "summary.json"
@@ -65,13 +65,14 @@ def record(cell: grid.Cell, path: epath.Path, drawn: bool = False) -> dict | Non
     """What a cell was and found; None if it is not done.
 
     `sources` has the training episodes of each source, the target first; `policy` the outcome of
-    closed-loop trials, `replay` that of each source's replay, of which there is what was measured;
+    closed-loop trials, `replay` that of each source's replay, `audit` of each auxiliary source's
+    audit, of which there is what was measured;
     `joints`, if it is to be `drawn`, commands of the policy and the expert, see `joints.thin`.
 
     Raises:
       WorkdirError: a damaged file; names it.
     """
-    wanted = {grid.POLICY: RESULTS, grid.REPLAY: REPLAY}
+    wanted = {grid.POLICY: RESULTS, grid.REPLAY: REPLAY, grid.AUDIT: AUDITS}
     if not all((path / wanted[kind]).exists() for kind in cell.measure):
         return None
     workdir = Workdir(path)
@@ -100,6 +101,15 @@ def record(cell: grid.Cell, path: epath.Path, drawn: bool = False) -> dict | Non
             made["joints"] = joints.thin(workdir.read(joints.FILE))
     if grid.REPLAY in cell.measure:
         made["replay"] = workdir.read(REPLAY)
+    if grid.AUDIT in cell.measure:
+        made["audit"] = {
+            source: {
+                "fit": one["fit"],
+                "score": one["score"],
+                "gates": {gate["name"]: gate["score"] for gate in one["gates"]},
+            }
+            for source, one in workdir.read(AUDITS).items()
+        }
     return made
 
 

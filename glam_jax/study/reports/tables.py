@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from glam_jax.display.markdown import Picture, Report, Table
+from scipy import stats
+
+from glam_jax.display.markdown import Picture, Report, Table, number
 from glam_jax.study.reports import names, pictures, published
 from glam_jax.study.reports.lines import Line, table
-from glam_jax.study.reports.rates import difference, pooled, select
+from glam_jax.study.reports.rates import difference, mean, pooled, select
 
 OURS = "glam_o"
+NO_SOURCE = "none"  # variant of audit_sources without auxiliary episodes
 
 
 def main_table(found: dict) -> Report:
@@ -76,6 +79,52 @@ def few_demonstrations(found: dict) -> Report:
     return _report(found, "Few robot demonstrations", columns, lines, "GLAM-O", note)
 
 
+def audit_sources(found: dict) -> Report:
+    """The audit's verdict on each auxiliary source beside what the source brings the policy."""
+    rows, numbers, ranks = [], [], []
+    for task in found["tasks"]:
+        cells = select(found["cells"], task=task)
+        without = select(cells, variant=NO_SOURCE)
+        scored = []
+        for variant in dict.fromkeys(cell["variant"] for cell in cells):
+            here = select(cells, variant=variant)
+            rate, gap = pooled(here), difference(here, without) if variant != NO_SOURCE else None
+            audits = [one for cell in here for one in cell["audit"].values()]
+            score = mean(one["score"] for one in audits)
+            failed = {name for one in audits for name, part in one["gates"].items() if part < 0.5}
+            fit = sum(one["fit"] for one in audits)
+            rows.append(
+                [
+                    names.task(task),
+                    names.variant(variant),
+                    f"{fit} of {len(audits)}" if audits else "-",
+                    number(score, 2),
+                    ", ".join(sorted(failed)) or "-",
+                    rate.text(),
+                    gap.text() if gap else "-",
+                ]
+            )
+            line = Line({"task": task, "variant": variant}, here, () if not gap else without)
+            numbers += [
+                row | {"audits": len(audits), "fit": fit, "audit_score": score}
+                for row in line.rows("none")
+            ]
+            if audits:
+                scored.append((score, rate.success_rate))
+        if len(scored) > 2:
+            rho = stats.spearmanr(*zip(*scored, strict=True)).statistic
+            ranks.append(f"{names.task(task)} {rho:.2f} ({len(scored)} sources)")
+    note = (
+        "Each source with the same demonstrations of the robot; its episodes are in the world "
+        "model's training too. Spearman's correlation of the audit's score with success: "
+        f"{', '.join(ranks) or 'too few sources yet'}."
+    )
+    columns = (
+        "task", "source", "fit", "score", "failed gates", "success", "minus no source, points",
+    )  # fmt: skip
+    return Report("What the audit foretells", [note], Table("", columns, rows), [], numbers)
+
+
 def third_source(found: dict) -> Report:
     """GLAM-O with and without demonstrations of a third source."""
     lines = _lines(found, {"variant": "three_sources"}, published.THIRD_SOURCE)
@@ -125,6 +174,7 @@ REPORTS: dict[str, Callable[[dict], Report]] = {
         fixed_views,
         few_demonstrations,
         scaling,
+        audit_sources,
         third_source,
         ablations,
         replay,
