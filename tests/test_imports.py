@@ -24,7 +24,7 @@ FLOORS = (
     {"demonstrations"},
     {"experiment"},
     {"inspect", "audit", "serve", "benchmark"},
-    {"study"},
+    {"study", "funnel"},
     {"commands"},
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

@@ -16,6 +16,7 @@ from glam_jax.demonstrations import gather
 from glam_jax.errors import DataError, UserError
 from glam_jax.experiment import experiment
 from glam_jax.experiment.workdir import Workdir, WorkdirError
+from glam_jax.funnel import funnel
 from glam_jax.own_data import images
 from glam_jax.runtime import checkpoint, metrics
 from glam_jax.serve import service
@@ -127,6 +128,35 @@ def test_the_audit_leaves_out_replay_alone(run, capsys):
     assert "replay_lower" not in gates and len(gates) == 7
     assert gates["decoded_error_share"]["value"] > 0
     assert "only the robot can tell" in (folder / "audit_handheld.html").read_text()
+
+
+def test_the_funnel_ends_with_what_can_be_said_without_a_simulation(run, tmp_path, monkeypatch):
+    config = run[0].copy_and_resolve_references().unlock()
+    config.audit.update(  # four updates make no world model: any source is admitted
+        decoded_error_share=1e9, latent_distance=1.0, classifier_auc=1.0, inside_range=0.0,
+        forward_pose=1e9, forward_visual=1e9, visual_against_target=1e9,
+    )  # fmt: skip
+    found = funnel.funnel(config, ("handheld",), tmp_path)
+    (one,) = found["candidates"]
+    assert one["fit"] and one["verdict"] == "admitted; only the robot can tell what it brings"
+    assert found["none"]["decoded_error"]["heldout_action_rms"] > 0
+    configs = {name: Workdir(tmp_path / name).config() for name in ("handheld", "none", "half")}
+    assert {name: made.data.auxiliary.to_dict() for name, made in configs.items()} == {
+        "handheld": {"handheld": 3, "again": 2},
+        "none": {"handheld": 0, "again": 2},
+        "half": {"handheld": 0, "again": 2},
+    }
+    assert configs["half"].data.target_episodes == 1
+    text = (tmp_path / "funnel.html").read_text()
+    assert "only the robot can tell" in text and "try the policies on the robot" in text
+    assert (tmp_path / "inspection.html").exists()
+
+    def never(*_):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(funnel.audit, "audit", never)
+    monkeypatch.setattr(funnel.report, "inspect", never)
+    assert funnel.funnel(config, ("handheld",), tmp_path) == found
 
 
 def test_what_needs_a_simulation_says_so(run):

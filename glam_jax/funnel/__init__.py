@@ -1,0 +1,1 @@
+"""From candidate sources to a decision: which are worth their demonstrations, and why."""
