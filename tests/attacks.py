@@ -174,9 +174,7 @@ def attack(kind: str, port: int) -> None:
     others = {
         "pings of 125 bytes": lambda: pour(b"", frame(PING, bytes(125)), port),
         "empty pings": lambda: pour(b"", frame(PING), port),
-        "empty parts": lambda: pour(
-            frame(BINARY, last=False), frame(CONTINUED, last=False), port
-        ),
+        "empty parts": lambda: pour(frame(BINARY, last=False), frame(CONTINUED, last=False), port),
         "replies never read": lambda: pour(b"", frame(BINARY, observation()), port),
         "empty messages never read": lambda: pour(b"", frame(BINARY), port),
         "half sent": lambda: half_sent(1, port),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from glam_jax import schema
+from glam_jax.client import wire
 
 # A dimension that hardly moved in the demonstrations (m, rad, or none) may still differ by a
 # multiple of this: the range check is there for wrong units and frames, not for small motions.
@@ -81,7 +82,7 @@ def check(
     if missing := [name for name in spec if name not in observation]:
         raise ObservationError(f"{missing[0]} is missing; expected {', '.join(spec)}")
     if unknown := [name for name in observation if name not in spec and name != PROMPT]:
-        raise ObservationError(f"unknown {unknown[0]!r:.40}; expected {', '.join(spec)}")
+        raise ObservationError(f"unknown {wire.shown(unknown[0])}; expected {', '.join(spec)}")
     leading = () if batch is None else (batch,)
     checked = {}
     for name, (shape, dtype) in spec.items():

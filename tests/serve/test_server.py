@@ -101,6 +101,14 @@ MALFORMED = [
     (changed(ee_pose=NAN), "ee_pose[0]: found a value that is not finite"),
     (changed(proprio=np.full(8, 90.0)), "proprio[0]: found 90; expected"),
     (changed(state=np.zeros(8)), "unknown 'state'"),
+    (changed(image_front=["a" * 4000] + ["b"] * 250), "message refused: 'image_front': found ['aa"),
+    (changed(image_front=[[1, 2]] * 3), "'image_front': found [[1, 2], [1, 2], [1, 2]]; expected"),
+    (changed(image_front={"a": 1}), "'image_front': found {'a': 1}; expected an array, a number,"),
+    (changed(image_front=b"bytes"), "'image_front': found b'bytes'; expected"),
+    (changed(image_front=[[]] * 1000), "message refused: found 2"),
+    (changed(image_front=[1] * 256), "image_front: found dtype int64; expected uint8"),
+    (changed(prompt="a" * 5000), "message refused: found 6"),
+    (changed(reset=np.zeros([6] * 8, bool)[..., :1, :1]), "reset: found an array (6, 6, 6"),
     (changed(reset="yes"), "reset: found 'yes'"),
     (changed(executed=1), "executed: found 1; expected 0 to 0"),
     (changed(executed=True), "executed: found True"),
@@ -119,7 +127,8 @@ def test_what_is_malformed_is_answered_and_the_connection_goes_on(policy, served
         actions = wire.unpack(socket.recv(timeout=10))["actions"]
         np.testing.assert_array_equal(actions, expected(policy, 0))
     refused = server.stats()["refused"]
-    assert refused == {"message": 6, "observation": len(MALFORMED) - 6}
+    messages = sum(said.startswith(("message", "dtype", "'image")) for _, said in MALFORMED)
+    assert refused == {"message": messages, "observation": len(MALFORMED) - messages}
 
 
 def test_too_large_a_message_is_told_and_the_connection_goes_on(policy, served):
