@@ -37,6 +37,7 @@ def main(_):
         token,
         max_message_bytes=config.max_message_bytes,
         max_clients=config.max_clients,
+        message_s=config.message_s,
     )
     took = service.warm_up(policy)
 

@@ -1,0 +1,102 @@
+"""A client's connection, ended if it costs the server more than an observation may."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import websockets.asyncio.server
+from websockets.frames import DATA_OPCODES, Frame
+
+# Bytes that are parsed at a time: nobody else is answered meanwhile.
+SLICE = 4096
+# Frames a second. A robot sends an observation each few milliseconds at most.
+MAX_FRAMES = 2000
+# Bytes of replies that wait to be read. A chunk of actions has kilobytes.
+MAX_UNREAD = 1 << 20
+
+
+class Connection(websockets.asyncio.server.ServerConnection):
+    """A WebSocket that is closed at once if its client
+
+    - leaves a message unfinished for `message_s` seconds ("unfinished");
+    - does not read its replies ("unread");
+    - sends many frames, which cost more than they weigh ("frames");
+    - has sent most of the messages that are to be finished, or answered, where all together are
+      above `max_held` bytes ("memory").
+    """
+
+    def __init__(
+        self,
+        *args,
+        message_s: float,
+        max_held: int,
+        everyone: Callable[[], Iterable["Connection"]],
+        dropped: Callable[[str], None],
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self._message_s, self._max_held = message_s, max_held
+        self._everyone, self._dropped = everyone, dropped
+        self._unfinished: asyncio.TimerHandle | None = None
+        self._parts = 0  # bytes of a message of several frames that came in so far
+        self._in_parts = False
+        self._frames, self._second = 0, 0
+
+    @property
+    def held(self) -> int:
+        """Bytes of messages that are not finished, or wait to be answered."""
+        waiting = sum(len(frame.data) for frame in self.recv_messages.frames.queue)
+        return len(self.protocol.reader.buffer) + waiting + self._parts
+
+    def drop(self, why: str) -> None:
+        """Ends the connection without waiting for its client."""
+        if not self.transport.is_closing():
+            self._dropped(why)
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        view = memoryview(data)
+        for start in range(0, len(data), SLICE):
+            super().data_received(view[start : start + SLICE])
+            if self._frames > MAX_FRAMES:
+                self.drop("frames")
+            elif self.transport.get_write_buffer_size() > MAX_UNREAD:
+                self.drop("unread")
+            if self.transport.is_closing():
+                return
+        started = bool(self.protocol.reader.buffer) or self._in_parts
+        if started and self._unfinished is None:
+            self._unfinished = self.loop.call_later(self._message_s, self._late)
+        if started and sum(one.held for one in self._everyone()) > self._max_held:
+            max(self._everyone(), key=lambda one: one.held).drop("memory")
+
+    def process_event(self, event) -> None:
+        if isinstance(event, Frame):
+            self._count()
+            if event.opcode in DATA_OPCODES:
+                self._in_parts = not event.fin
+                self._parts = self._parts + len(event.data) if self._in_parts else 0
+                if event.fin:
+                    self._finished()
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finished()
+        super().connection_lost(exc)
+
+    def _count(self) -> None:
+        second = int(self.loop.time())
+        self._frames = self._frames + 1 if second == self._second else 1
+        self._second = second
+
+    def _finished(self) -> None:
+        if self._unfinished:
+            self._unfinished.cancel()
+        self._unfinished = None
+
+    def _late(self) -> None:
+        # While earlier messages wait to be answered, nothing is read: that is not the client's.
+        self._unfinished = None
+        if self.recv_messages.paused:
+            self._unfinished = self.loop.call_later(self._message_s, self._late)
+        else:
+            self.drop("unfinished")
