@@ -82,13 +82,14 @@ MESSAGES: dict[str, Callable[[], bytes]] = {
 }
 
 
-def joined(port: int) -> websockets.sync.client.ClientConnection:
+@contextlib.contextmanager
+def joined(port: int) -> Iterator[websockets.sync.client.ClientConnection]:
     """A connection that got the metadata."""
-    made = websockets.sync.client.connect(
+    with websockets.sync.client.connect(
         f"ws://127.0.0.1:{port}", compression=None, max_size=None, ping_interval=None
-    )
-    made.recv(timeout=60)
-    return made
+    ) as made:
+        made.recv(timeout=60)
+        yield made
 
 
 def send_again_and_again(message: bytes, port: int) -> None:

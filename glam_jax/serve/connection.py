@@ -44,6 +44,8 @@ class Connection(websockets.asyncio.server.ServerConnection):
     @property
     def held(self) -> int:
         """Bytes of messages that are not finished, or wait to be answered."""
+        if self.transport.is_closing():
+            return 0
         waiting = sum(len(frame.data) for frame in self.recv_messages.frames.queue)
         return len(self.protocol.reader.buffer) + waiting + self._parts
 
@@ -75,8 +77,8 @@ class Connection(websockets.asyncio.server.ServerConnection):
             if event.opcode in DATA_OPCODES:
                 self._in_parts = not event.fin
                 self._parts = self._parts + len(event.data) if self._in_parts else 0
-                if event.fin:
-                    self._finished()
+            if not self._in_parts:
+                self._finished()
         super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:

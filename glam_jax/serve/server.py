@@ -99,13 +99,13 @@ class PolicyServer:
             server = await self._listen(host, port)
         except OSError as error:
             raise SettingsError(f"cannot listen on {host}:{port}: {error}") from None
-        async with server:
-            answering = asyncio.create_task(self._answer_all())
-            ready(host, server.sockets[0].getsockname()[1])
-            try:
+        answering = asyncio.create_task(self._answer_all())
+        try:
+            async with server:  # ends when all that wait are answered
+                ready(host, server.sockets[0].getsockname()[1])
                 await stop.wait()
-            finally:
-                answering.cancel()
+        finally:
+            answering.cancel()
 
     def _listen(self, host: str, port: int):
         return websockets.asyncio.server.serve(

@@ -19,29 +19,9 @@ import websockets.exceptions
 import websockets.sync.client
 from running_server import MAX_BYTES, running
 
-import glam_jax
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
 from glam_jax.serve import service
 from glam_jax.serve.server import OVERSIZE, check_exposure
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    loaded = glam_jax.load_policy(tiny_policy.save(tmp_path_factory.mktemp("run")))
-    service.warm_up(loaded)
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def make_service(policy):
-    """A service of the tiny policy; without speed limits unless they are asked for."""
-
-    def make(**values):
-        config = service.settings()
-        config.update({"action_speed": (0.0,), **values})
-        return service.make_service(policy, config)
-
-    return make
 
 
 @pytest.fixture
