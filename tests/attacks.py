@@ -209,10 +209,10 @@ def attack_until_stopped(kind: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: pathlib.Path) -> Iterator[tuple[int, int]]:
+def serving(folder: pathlib.Path, *words: str) -> Iterator[tuple[int, int]]:
     """(process, port) of a server as a user starts it, on a tiny policy."""
     tiny_policy.save(folder)
-    command = [sys.executable, "-m", "glam_jax.serve", f"--workdir={folder}", "--port=0"]
+    command = [sys.executable, "-m", "glam_jax.serve", f"--workdir={folder}", "--port=0", *words]
     with subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as server:
