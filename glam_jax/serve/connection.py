@@ -9,7 +9,7 @@ from websockets.frames import DATA_OPCODES, Frame
 # Bytes that are parsed at a time: nobody else is answered meanwhile.
 SLICE = 4096
 # Frames a second. A robot sends an observation each few milliseconds at most.
-MAX_FRAMES = 2000
+MAX_FRAMES = 1000
 # Bytes of replies that wait to be read. A chunk of actions has kilobytes.
 MAX_UNREAD = 1 << 20
 

@@ -35,7 +35,7 @@ from glam_jax.serve.service import SettingsError
 from glam_jax.serve.session import Service, Session
 
 HEALTH, STATS = "/healthz", "/stats"
-OVERSIZE = 4
+OVERSIZE = 2
 # Who was refused so often in a row is answered after all others, and not sooner than after a rest.
 PATIENCE, REST_S = 3, 0.05
 

@@ -114,7 +114,7 @@ def test_what_is_malformed_is_answered_and_the_connection_goes_on(policy, served
 def test_too_large_a_message_is_told_and_the_connection_goes_on(policy, served):
     server, port = served
     with PolicyClient(port=port) as client:
-        for size in (MAX_BYTES, 2 * MAX_BYTES):
+        for size in (MAX_BYTES, OVERSIZE * MAX_BYTES - 100):
             message = {"image_front": bytes(size)}
             said = f"refused: found {len(wire.pack(message))} bytes; expected at most {MAX_BYTES} "
             with pytest.raises(PolicyError, match=said):
