@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 import websockets.asyncio.server
 from websockets.frames import DATA_OPCODES, Frame
 
-# Bytes that are parsed at a time: nobody else is answered meanwhile.
-SLICE = 4096
-# Frames a second. A robot sends an observation each few milliseconds at most.
-MAX_FRAMES = 1000
+# Bytes that are read and parsed at a time: nobody else is answered meanwhile.
+SLICE = 8 << 10
+# Frames a second of less than SMALL bytes. A robot sends an observation each few milliseconds at
+# most, and libraries that send it in parts make them larger.
+MAX_FRAMES, SMALL = 1000, 1024
 # Bytes of replies that wait to be read. A chunk of actions has kilobytes.
 MAX_UNREAD = 1 << 20
 
@@ -19,9 +20,9 @@ class Connection(websockets.asyncio.server.ServerConnection):
 
     - leaves a message unfinished for `message_s` seconds ("unfinished");
     - does not read its replies ("unread");
-    - sends many frames, which cost more than they weigh ("frames");
-    - has sent most of the messages that are to be finished, or answered, where all together are
-      above `max_held` bytes ("memory").
+    - sends many small frames, which cost more than they weigh ("frames");
+    - began the oldest message that is unfinished, where all clients' messages that are to be
+      finished or answered have more than `max_held` bytes together ("memory").
     """
 
     def __init__(
@@ -55,25 +56,28 @@ class Connection(websockets.asyncio.server.ServerConnection):
             self._dropped(why)
             self.transport.abort()
 
+    def connection_made(self, transport) -> None:
+        super().connection_made(transport)
+        transport.max_size = SLICE  # asyncio's own is 256 KB
+
     def data_received(self, data: bytes) -> None:
-        view = memoryview(data)
-        for start in range(0, len(data), SLICE):
-            super().data_received(view[start : start + SLICE])
-            if self._frames > MAX_FRAMES:
-                self.drop("frames")
-            elif self.transport.get_write_buffer_size() > MAX_UNREAD:
-                self.drop("unread")
-            if self.transport.is_closing():
-                return
+        super().data_received(data)
+        if self._frames > MAX_FRAMES:
+            self.drop("frames")
+        elif self.transport.get_write_buffer_size() > MAX_UNREAD:
+            self.drop("unread")
+        if self.transport.is_closing():
+            return
         started = bool(self.protocol.reader.buffer) or self._in_parts
         if started and self._unfinished is None:
             self._unfinished = self.loop.call_later(self._message_s, self._late)
         if started and sum(one.held for one in self._everyone()) > self._max_held:
-            max(self._everyone(), key=lambda one: one.held).drop("memory")
+            waiting = [one for one in self._everyone() if one._unfinished]
+            min(waiting, key=lambda one: one._unfinished.when(), default=self).drop("memory")
 
     def process_event(self, event) -> None:
         if isinstance(event, Frame):
-            self._count()
+            self._count(len(event.data))
             if event.opcode in DATA_OPCODES:
                 self._in_parts = not event.fin
                 self._parts = self._parts + len(event.data) if self._in_parts else 0
@@ -85,10 +89,11 @@ class Connection(websockets.asyncio.server.ServerConnection):
         self._finished()
         super().connection_lost(exc)
 
-    def _count(self) -> None:
+    def _count(self, size: int) -> None:
         second = int(self.loop.time())
-        self._frames = self._frames + 1 if second == self._second else 1
-        self._second = second
+        if second != self._second:
+            self._frames, self._second = 0, second
+        self._frames += size < SMALL
 
     def _finished(self) -> None:
         if self._unfinished:

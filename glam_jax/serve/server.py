@@ -36,6 +36,8 @@ from glam_jax.serve.session import Service, Session
 
 HEALTH, STATS = "/healthz", "/stats"
 OVERSIZE = 2
+# Messages of the largest size that the clients' unfinished and waiting ones may hold together.
+HELD = 8
 # Who was refused so often in a row is answered after all others, and not sooner than after a rest.
 PATIENCE, REST_S = 3, 0.05
 
@@ -118,7 +120,7 @@ class PolicyServer:
             create_connection=functools.partial(
                 Connection,
                 message_s=self._message_s,
-                max_held=2 * OVERSIZE * self._max_message_bytes,
+                max_held=HELD * self._max_message_bytes,
                 everyone=lambda: self._clients,
                 dropped=self._service.meter.refused,
             ),

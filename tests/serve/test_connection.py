@@ -107,23 +107,36 @@ def test_neither_silence_nor_a_message_in_parts_ends_a_connection(served, good):
     assert served[0].stats()["refused"] == {}
 
 
-def test_unfinished_messages_may_hold_little_memory_together(make_service, policy):
-    size = server.OVERSIZE * MAX_BYTES - 1
-    part = frame(BINARY, bytes(size - 9), says=size)
+def test_a_message_in_many_large_parts_is_a_message(served, good, monkeypatch):
+    monkeypatch.setattr(connection, "MAX_FRAMES", 5)
+    with joined(served[1]) as client:
+        client.send([bytes(connection.SMALL)] * 15)
+        assert client.recv(timeout=10).startswith("message refused")
+    assert served[0].stats()["refused"] == {"message": 1}
+
+
+@pytest.mark.parametrize("size", [2 * MAX_BYTES - 20, MAX_BYTES // 4], ids=("few", "many"))
+def test_of_too_many_unfinished_messages_the_oldest_end(make_service, policy, size):
+    part = frame(BINARY, bytes(size - 1), says=size)
+    whole = frame(BINARY, bytes(MAX_BYTES * 3 // 2))
+    count = server.HELD * MAX_BYTES // size
     with (
-        running(make_service(), message_s=60.0) as (found, port),
+        running(make_service(), max_clients=100, message_s=60.0) as (found, port),
         PolicyClient(port=port) as good,
         contextlib.ExitStack() as stack,
     ):
-        attackers = [stack.enter_context(raw(port)) for _ in range(6)]
+        attackers = [stack.enter_context(raw(port)) for _ in range(count)]
         for attacker in attackers:
             attacker.sendall(part)
-        for _ in range(20):
-            good.infer(tiny_policy.observation(2))
-            if found.stats()["refused"] == {"memory": 4}:
-                break
-            time.sleep(0.1)
-        assert found.stats()["refused"] == {"memory": 4}
+        good.infer(tiny_policy.observation(2))
+        assert found.stats()["refused"] == {}
+        with raw(port) as large:  # as large as the others, or larger, and the last
+            large.sendall(whole[:-1])
+            assert is_dropped(attackers[0])
+            large.sendall(whole[-1:])
+            assert not is_dropped(large, seconds=0.5)
+        assert set(found.stats()["refused"]) == {"memory", "size"}
+        good.infer(tiny_policy.observation(2))
 
 
 def blocked(service, begun: threading.Event, go_on: threading.Event, seen: list):
