@@ -1,10 +1,11 @@
 """Hostile clients of a policy server, one kind at a time, and what a good client notices of them.
 
-    python tests/attacks.py [KIND ...] [--seconds=3]
+    python tests/attacks.py [KIND ...] [--seconds=2]
 
 Serves a tiny policy as a user would, in a process of its own. For each kind prints the worst
-answer (ms) that a good client had just before, and then beside the attacker, the worst of /healthz,
-and the most memory of the server as a share of what it had before.
+answer (ms) that a good client had just before, the worst and the median beside the attacker, the
+worst of /healthz, and the most memory of the server as a share of what it had at first. Times are
+those of the quietest of three windows, see `answers`.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from glam_jax.client import PolicyClient, wire
 
 ROOT = pathlib.Path(__file__).parents[1]
 MEGA = 1_000_000
+WINDOWS = 3
 TEXT, BINARY, CONTINUED, PING = 1, 2, 0, 9
 
 
@@ -250,66 +252,72 @@ def times(ask: Callable[[], object], until: float) -> list[float]:
     return found
 
 
+def answers(client: PolicyClient, port: int, seconds: float) -> dict[str, float]:
+    """`worst` and `median` of a good client's answers and `health`, the worst of /healthz, in ms.
+
+    Each of the window that had the least, of WINDOWS: an attack that costs time costs it in each,
+    what else a machine is busy with does not.
+    """
+    seen, windows = tiny_policy.observation(3), []
+    wanted = client.infer(seen, reset=True)["actions"]
+
+    def ask():
+        np.testing.assert_array_equal(client.infer(seen, reset=True)["actions"], wanted)
+
+    def healthy():
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).read()
+
+    for _ in range(WINDOWS):
+        until = time.monotonic() + seconds
+        health: list[float] = []
+        watch = threading.Thread(target=lambda: health.extend(times(healthy, until)))  # noqa: B023
+        watch.start()
+        asked = times(ask, until)
+        watch.join()
+        windows.append((max(asked), statistics.median(asked), max(health)))
+    names = ("worst", "median", "health")
+    return {name: min(window[i] for window in windows) for i, name in enumerate(names)}
+
+
 def measure(kind: str | None, process: int, port: int, seconds: float) -> dict[str, float]:
     """What a good client notices of one kind of attacker, or of none.
 
     Returns:
-      `alone`, the worst answer before; `worst`, `p99`, `median` of the answers and `health`, the
-      worst of /healthz, all in ms; and `memory`, the most by that of before.
+      see `answers`; `alone`, `worst` without the attacker; and `memory`, the server's most, MB.
     """
-    seen = tiny_policy.observation(3)
     with PolicyClient(port=port, timeout=60) as client:
-        wanted = client.infer(seen)["actions"]
-        alone = times(lambda: client.infer(seen, reset=True), time.monotonic() + seconds)
-        before = memory(process, "VmRSS")
+        alone = answers(client, port, seconds)["worst"]
         forget(process)
         spawn = multiprocessing.get_context("spawn")
         attacker = spawn.Process(target=attack_until_stopped, args=(kind, port), daemon=True)
         if kind:
             attacker.start()
             time.sleep(2)  # imports
-        until = time.monotonic() + seconds
-        health: list[float] = []
-
-        def healthy():
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).read()
-
-        watch = threading.Thread(target=lambda: health.extend(times(healthy, until)))
-        watch.start()
-
-        def ask():
-            found = client.infer(seen, reset=True)["actions"]
-            np.testing.assert_array_equal(found, wanted)
-
-        answers = times(ask, until)
-        watch.join()
+        found = answers(client, port, seconds)
         most = memory(process, "VmHWM")
         if kind:
             attacker.kill()
             attacker.join()
-    return {
-        "alone": max(alone),
-        "worst": max(answers),
-        "p99": float(np.percentile(answers, 99)),
-        "median": statistics.median(answers),
-        "health": max(health),
-        "memory": most / before,
-    }
+    return {"alone": alone, **found, "memory": most}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kinds", nargs="*", default=KINDS)
-    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
     given = parser.parse_args()
-    names = ("alone", "worst", "p99", "median", "health", "memory")
+    names = ("alone", "worst", "median", "health", "memory")
     print(f"{'attacker':<28}" + "".join(f"{name:>9}" for name in names))
     kinds = ("nobody", *given.kinds, "nobody")
-    with tempfile.TemporaryDirectory() as folder:
-        for number, kind in enumerate(kinds):
-            # What one attacker leaves behind must not count for the next.
-            with serving(pathlib.Path(folder) / str(number)) as (process, port):
-                found = measure(None if kind == "nobody" else kind, process, port, given.seconds)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(pathlib.Path(folder) / "run") as (process, port),
+    ):
+        before = None
+        for kind in kinds:
+            found = measure(None if kind == "nobody" else kind, process, port, given.seconds)
+            before = before or found["memory"]
+            found["memory"] /= before
             row = "".join(f"{found[name]:>9.2f}" for name in names)
             print(f"{kind:<28}{row}", flush=True)
 
