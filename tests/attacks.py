@@ -4,8 +4,9 @@
 
 Serves a tiny policy as a user would, in a process of its own. For each kind prints the worst
 answer (ms) that a good client had just before, the worst and the median beside the attacker, the
-worst of /healthz, and the most memory of the server as a share of what it had at first. Times are
-those of the quietest of three windows, see `answers`.
+most that the server computed (ms, of all its threads) until an answer, the worst of /healthz, and
+the most memory of the server as a share of what it had at first. Times are those of the quietest of
+three windows, see `answers`. On a machine that is busy otherwise the time computed says more.
 """
 
 import argparse
@@ -252,8 +253,14 @@ def times(ask: Callable[[], object], until: float) -> list[float]:
     return found
 
 
-def answers(client: PolicyClient, port: int, seconds: float) -> dict[str, float]:
-    """`worst` and `median` of a good client's answers and `health`, the worst of /healthz, in ms.
+def computed(process: int) -> float:
+    """ms that all threads of a process were on a core: Linux's clock of another process."""
+    return 1e3 * time.clock_gettime((~process << 3) | 2)
+
+
+def answers(client: PolicyClient, process: int, port: int, seconds: float) -> dict[str, float]:
+    """`worst` and `median` of a good client's answers, `computed`, the most that the server did
+    until one, and `health`, the worst of /healthz, in ms.
 
     Each of the window that had the least, of WINDOWS: an attack that costs time costs it in each,
     what else a machine is busy with does not.
@@ -262,7 +269,10 @@ def answers(client: PolicyClient, port: int, seconds: float) -> dict[str, float]
     wanted = client.infer(seen, reset=True)["actions"]
 
     def ask():
-        np.testing.assert_array_equal(client.infer(seen, reset=True)["actions"], wanted)
+        began = computed(process)
+        found = client.infer(seen, reset=True)["actions"]
+        work.append(computed(process) - began)
+        np.testing.assert_array_equal(found, wanted)
 
     def healthy():
         urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60).read()
@@ -270,12 +280,13 @@ def answers(client: PolicyClient, port: int, seconds: float) -> dict[str, float]
     for _ in range(WINDOWS):
         until = time.monotonic() + seconds
         health: list[float] = []
+        work: list[float] = []
         watch = threading.Thread(target=lambda: health.extend(times(healthy, until)))  # noqa: B023
         watch.start()
         asked = times(ask, until)
         watch.join()
-        windows.append((max(asked), statistics.median(asked), max(health)))
-    names = ("worst", "median", "health")
+        windows.append((max(asked), statistics.median(asked), max(work), max(health)))
+    names = ("worst", "median", "computed", "health")
     return {name: min(window[i] for window in windows) for i, name in enumerate(names)}
 
 
@@ -286,14 +297,14 @@ def measure(kind: str | None, process: int, port: int, seconds: float) -> dict[s
       see `answers`; `alone`, `worst` without the attacker; and `memory`, the server's most, MB.
     """
     with PolicyClient(port=port, timeout=60) as client:
-        alone = answers(client, port, seconds)["worst"]
+        alone = answers(client, process, port, seconds)["worst"]
         forget(process)
         spawn = multiprocessing.get_context("spawn")
         attacker = spawn.Process(target=attack_until_stopped, args=(kind, port), daemon=True)
         if kind:
             attacker.start()
             time.sleep(2)  # imports
-        found = answers(client, port, seconds)
+        found = answers(client, process, port, seconds)
         most = memory(process, "VmHWM")
         if kind:
             attacker.kill()
@@ -306,7 +317,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="*", default=KINDS)
     parser.add_argument("--seconds", type=float, default=2.0)
     given = parser.parse_args()
-    names = ("alone", "worst", "median", "health", "memory")
+    names = ("alone", "worst", "median", "computed", "health", "memory")
     print(f"{'attacker':<28}" + "".join(f"{name:>9}" for name in names))
     kinds = ("nobody", *given.kinds, "nobody")
     with (
