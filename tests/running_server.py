@@ -11,9 +11,15 @@ MAX_BYTES = 20_000
 
 
 @contextlib.contextmanager
-def running(service, token=None, max_clients=20):
+def running(service, token=None, max_clients=20, message_s=5.0):
     """(server, port), up inside of the context."""
-    server = PolicyServer(service, token, max_message_bytes=MAX_BYTES, max_clients=max_clients)
+    server = PolicyServer(
+        service,
+        token,
+        max_message_bytes=MAX_BYTES,
+        max_clients=max_clients,
+        message_s=message_s,
+    )
     ports, loop = queue.Queue(), asyncio.new_event_loop()
     task = loop.create_task(server.run("127.0.0.1", 0, lambda _, port: ports.put(port)))
 

@@ -45,7 +45,7 @@ DOORS = {
     "av": {"own_data/video"},
     "orbax": {"runtime/checkpoint"},
     "gymnasium": {"client/simulator", "sim/vector_env"},
-    "websockets": {"client/policy_client", "serve/server"},
+    "websockets": {"client/policy_client", "serve/connection", "serve/server"},
     "msgpack": {"client/wire"},
     "pickle": set(),  # it runs what a file says
     "safetensors": {"models/dinov2/tensor_file"},

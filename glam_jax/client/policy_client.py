@@ -9,7 +9,7 @@ import websockets.exceptions
 import websockets.sync.client
 
 from . import wire
-from .reply import ActionCheck, PolicyError, ReplyError
+from .reply import ActionCheck, PolicyError, ReplyError, said
 
 # A chunk of actions has kilobytes.
 MAX_REPLY_BYTES = 4 << 20
@@ -63,8 +63,8 @@ class PolicyClient:
         except websockets.exceptions.InvalidStatus as refused:
             status, body = refused.response.status_code, refused.response.body or b""
             kind = PermissionError if status == 401 else ConnectionError
-            said = body.decode(errors="replace").strip()
-            raise kind(f"{self._address}: {status}, {said}") from None
+            reason = said(body.decode(errors="replace"))
+            raise kind(f"{self._address}: {status}, {reason}") from None
         except (OSError, websockets.exceptions.WebSocketException) as error:
             raise ConnectionError(f"{self._address}: {error}") from None
         try:
@@ -76,7 +76,7 @@ class PolicyClient:
     def _metadata(self, message: bytes | str) -> tuple[dict[str, Any], ActionCheck]:
         try:
             if isinstance(message, str):
-                raise ValueError(f"found the text {message!r:.200}")
+                raise ValueError(f"found the text {said(message)!r}")
             metadata = wire.unpack(message)
             if not isinstance(metadata, dict):
                 raise ValueError(f"found {type(metadata).__name__}")
@@ -117,7 +117,7 @@ class PolicyClient:
             raise self._ended(error) from None
         reply = self._receive()
         if isinstance(reply, str):
-            raise PolicyError(reply)
+            raise PolicyError(said(reply))
         try:
             reply = wire.unpack(reply)
         except wire.WireError as error:

@@ -10,6 +10,7 @@ SIGTERM.
 """
 
 import asyncio
+import gc
 import json
 
 from absl import flags
@@ -37,8 +38,12 @@ def main(_):
         token,
         max_message_bytes=config.max_message_bytes,
         max_clients=config.max_clients,
+        message_s=config.message_s,
     )
     took = service.warm_up(policy)
+    # What lives as long as the server is not searched again: that takes 0.2 s, while a robot waits.
+    gc.collect()
+    gc.freeze()
 
     def ready(host: str, port: int) -> None:
         print(f"Serving {policy.config.task} on ws://{host}:{port}, {took:.1f} ms a chunk.")

@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 
 from glam_jax import schema
+from glam_jax.client import wire
 
 # A dimension that hardly moved in the demonstrations (m, rad, or none) may still differ by a
 # multiple of this: the range check is there for wrong units and frames, not for small motions.
 SPREAD_FLOOR = 0.5
 
+# Longest free side of a picture: it may be padded to a square, of which the memory is not limited
+# by what was sent.
+MAX_SIDE = 4096
+
 # What openpi's runtimes send in words; language conditions nothing.
 PROMPT = "prompt"
 
-# Name -> shape and dtype; a side that is None may have any length.
+# Name -> shape and dtype; a side that is None may have any length from 1 to MAX_SIDE.
 Spec = dict[str, tuple[tuple[int | None, ...], np.dtype]]
 # Name -> lowest and highest plausible value of each number.
 Ranges = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -81,7 +86,7 @@ def check(
     if missing := [name for name in spec if name not in observation]:
         raise ObservationError(f"{missing[0]} is missing; expected {', '.join(spec)}")
     if unknown := [name for name in observation if name not in spec and name != PROMPT]:
-        raise ObservationError(f"unknown {unknown[0]!r:.40}; expected {', '.join(spec)}")
+        raise ObservationError(f"unknown {wire.shown(unknown[0])}; expected {', '.join(spec)}")
     leading = () if batch is None else (batch,)
     checked = {}
     for name, (shape, dtype) in spec.items():
@@ -110,8 +115,9 @@ def _as_array(name: str, value: Any, dtype: np.dtype, exact: bool) -> np.ndarray
 
 def _check_shape(name: str, found: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
     sides = zip(found, expected, strict=False)
-    if len(found) != len(expected) or any(e not in (None, f) for f, e in sides):
-        wanted = str(expected).replace("None", "any")
+    fits = (1 <= f <= MAX_SIDE if e is None else f == e for f, e in sides)
+    if len(found) != len(expected) or not all(fits):
+        wanted = str(expected).replace("None", f"1 to {MAX_SIDE}")
         raise ObservationError(f"{name}: found shape {found}; expected {wanted}")
 
 

@@ -7,16 +7,19 @@
 
 An observation that is refused leaves the connection open, one above the size limit as well. Only a
 message above OVERSIZE times the limit is not read to its end, so that it cannot fill the memory: it
-ends its connection (close code 1009, with the size), and no one else's. Plain HTTP: /healthz says
-OK once warmed up, /stats gives counts and latencies as JSON.
+ends its connection (close code 1009, with the size), and no one else's. So does what `connection`
+does not let pass. Plain HTTP: /healthz says OK once warmed up, /stats gives counts and latencies as
+JSON.
 """
 
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import hmac
 import http
 import ipaddress
+import itertools
 import json
 import signal
 import time
@@ -27,11 +30,16 @@ import websockets.exceptions
 from absl import logging
 
 from glam_jax.client import wire
+from glam_jax.serve.connection import Connection
 from glam_jax.serve.service import SettingsError
 from glam_jax.serve.session import Service, Session
 
 HEALTH, STATS = "/healthz", "/stats"
-OVERSIZE = 4
+OVERSIZE = 2
+# Messages of the largest size that the clients' unfinished and waiting ones may hold together.
+HELD = 8
+# Who was refused so often in a row is answered after all others, and not sooner than after a rest.
+PATIENCE, REST_S = 3, 0.05
 
 
 def check_exposure(host: str, token: str | None) -> None:
@@ -51,15 +59,25 @@ class PolicyServer:
 
     Requests of all clients are answered one after the other, in the order in which they come in,
     by one thread: a policy fills the device by itself, and each client's actions are those that
-    it would get alone.
+    it would get alone. Clients that are refused again and again wait behind the others.
     """
 
     def __init__(
-        self, service: Service, token: str | None, *, max_message_bytes: int, max_clients: int
+        self,
+        service: Service,
+        token: str | None,
+        *,
+        max_message_bytes: int,
+        max_clients: int,
+        message_s: float,
     ):
         self._service, self._token = service, token
         self._max_message_bytes, self._max_clients = max_message_bytes, max_clients
-        self._clients = 0
+        self._message_s = message_s
+        self._clients: set[Connection] = set()
+        # (refused again and again, number, (session, message, arrived), future of the reply)
+        self._waiting = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._worker = concurrent.futures.ThreadPoolExecutor(1, "policy")
 
     async def run(self, host: str, port: int, ready: Callable[[str, int], None]) -> None:
@@ -83,9 +101,13 @@ class PolicyServer:
             server = await self._listen(host, port)
         except OSError as error:
             raise SettingsError(f"cannot listen on {host}:{port}: {error}") from None
-        async with server:
-            ready(host, server.sockets[0].getsockname()[1])
-            await stop.wait()
+        answering = asyncio.create_task(self._answer_all())
+        try:
+            async with server:  # ends when all that wait are answered
+                ready(host, server.sockets[0].getsockname()[1])
+                await stop.wait()
+        finally:
+            answering.cancel()
 
     def _listen(self, host: str, port: int):
         return websockets.asyncio.server.serve(
@@ -95,14 +117,21 @@ class PolicyServer:
             process_request=self._admit,
             # Browsers name their origin: no web page may drive a robot through a loopback port.
             origins=[None],
+            create_connection=functools.partial(
+                Connection,
+                message_s=self._message_s,
+                max_held=HELD * self._max_message_bytes,
+                everyone=lambda: self._clients,
+                dropped=self._service.meter.refused,
+            ),
             compression=None,
             max_size=OVERSIZE * self._max_message_bytes,
-            max_queue=1,
+            max_queue=0,
         )
 
     def stats(self) -> dict:
         """Counts, latencies and the number of clients."""
-        return {"clients": self._clients, **self._service.meter.read()}
+        return {"clients": len(self._clients), **self._service.meter.read()}
 
     def _admit(self, connection, request):
         """Answers what is not for the policy; None lets a client in."""
@@ -119,11 +148,11 @@ class PolicyServer:
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = "application/json"
             return response
-        if self._clients >= self._max_clients:
+        if len(self._clients) >= self._max_clients:
             self._service.meter.refused("clients")
             return connection.respond(
                 http.HTTPStatus.SERVICE_UNAVAILABLE,
-                f"{self._clients} clients are connected, and no more are taken\n",
+                f"{len(self._clients)} clients are connected, and no more are taken\n",
             )
         return None
 
@@ -137,17 +166,21 @@ class PolicyServer:
         )
 
     async def _talk(self, connection) -> None:
-        self._clients += 1
+        self._clients.add(connection)
+        refused = 0  # in a row
         try:
             session = Session(self._service)
             await connection.send(wire.pack(self._service.metadata))
-            loop = asyncio.get_running_loop()
             async for message in connection:
                 arrived = time.perf_counter()
+                if refused >= PATIENCE:
+                    await asyncio.sleep(REST_S)
                 if len(message) > self._max_message_bytes:
-                    await connection.send(self._too_large(len(message)))
-                    continue
-                reply = await loop.run_in_executor(self._worker, session.answer, message, arrived)
+                    reply = self._too_large(len(message))
+                else:
+                    reply = await self._answer(refused >= PATIENCE, session, message, arrived)
+                refused = refused + 1 if isinstance(reply, str) else 0
+                del message  # the next may be as large
                 await connection.send(reply)
         except websockets.exceptions.ConnectionClosed as closed:
             ours = closed.sent is not None and not closed.rcvd_then_sent
@@ -155,7 +188,22 @@ class PolicyServer:
                 self._service.meter.refused("size")
             logging.info("a client left: %s", closed)
         finally:
-            self._clients -= 1
+            self._clients.discard(connection)
+
+    async def _answer(self, last: bool, *request) -> bytes | str:
+        """The reply to a (session, message, arrived), when its turn has come."""
+        reply = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((last, next(self._numbers), request, reply))
+        return await reply
+
+    async def _answer_all(self) -> None:
+        """Answers whoever waits, one after the other."""
+        loop = asyncio.get_running_loop()
+        while True:
+            _, _, (session, message, arrived), reply = await self._waiting.get()
+            found = await loop.run_in_executor(self._worker, session.answer, message, arrived)
+            if not reply.done():  # the server may be about to end
+                reply.set_result(found)
 
     def _too_large(self, size: int) -> str:
         self._service.meter.refused("size")

@@ -49,6 +49,7 @@ def settings() -> ConfigDict:
     settings.range_margin = 1.0
     settings.max_message_bytes = 4 << 20  # Most bytes of one observation.
     settings.max_clients = 64  # Most connections at a time.
+    settings.message_s = 5.0  # Seconds after which a message that is still unfinished is given up.
     return settings.lock()
 
 

@@ -145,15 +145,25 @@ class Session:
         """Observation, reset and executed of a message."""
         if not isinstance(message, dict):
             raise wire.WireError(f"found {type(message).__name__}; expected names and arrays")
+        for name, value in message.items():
+            # Before anything is made of it: numpy would make much of little, such as of texts.
+            if not wire.is_flat(value):
+                raise wire.WireError(
+                    f"{wire.shown(name)}: found {wire.shown(value)}; expected an array, a number, "
+                    "a text, or a list of numbers"
+                )
         observation = dict(message)
         reset, executed = observation.pop(RESET, False), observation.pop(EXECUTED, None)
         if not isinstance(reset, (bool, np.bool_)):
-            raise border.ObservationError(f"{RESET}: found {reset!r:.40}; expected true or false")
+            raise border.ObservationError(
+                f"{RESET}: found {wire.shown(reset)}; expected true or false"
+            )
         known = 0 if self._sent is None else len(self._sent)
         whole = isinstance(executed, (int, np.integer)) and not isinstance(executed, bool)
         if executed is not None and not reset and not (whole and 0 <= executed <= known):
             raise border.ObservationError(
-                f"{EXECUTED}: found {executed!r:.40}; expected 0 to {known}, of the last reply"
+                f"{EXECUTED}: found {wire.shown(executed)}; expected 0 to {known}, "
+                "of the last reply"
             )
         return observation, bool(reset), executed
 

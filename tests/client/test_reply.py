@@ -13,7 +13,12 @@ import websockets.sync.server
 from glam_jax.client import Actor, PolicyClient, PolicyError, ReplyError, wire
 from glam_jax.client.policy_client import MAX_REPLY_BYTES
 
-METADATA = {"action_dim": 2, "action_low": [-1.0, 0.0], "action_high": np.array([1.0, 0.5])}
+METADATA = {
+    "action_dim": 2,
+    "execute": 3,
+    "action_low": [-1.0, 0.0],
+    "action_high": np.array([1.0, 0.5]),
+}
 GOOD = np.array([[0.5, 0.25], [1.000005, 0.5]], np.float32)
 
 
@@ -51,18 +56,26 @@ MALFORMED = {
     "nothing": (actions(None), "actions: found None; expected real numbers"),
     "text": (actions("left"), "actions: found 'left'"),
     "texts": (actions([["a", "b"]]), "actions: found [['a', 'b']]"),
-    "truth": (actions(np.ones((1, 2), bool)), "actions: found array([[ True, True]])"),
+    "truth": (actions(np.ones((1, 2), bool)), "actions: found an array (1, 2) of bool"),
     "objects": (
         msgpack.packb({"actions": {b"nd": True, b"kind": b"O", b"data": b"."}}),
         "the reply cannot be read: array: kind is b'O'",
     ),
     "ragged": (actions([[0.0, 0.0], [0.0]]), "actions: found [[0.0, 0.0], [0.0]]"),
-    "empty": (actions(np.zeros((0, 2))), "found shape (0, 2); expected (n, 2), n > 0"),
+    "empty": (actions(np.zeros((0, 2))), "found shape (0, 2); expected (n, 2), n 1 to 3"),
     "an empty list": (actions([]), "found shape (0,)"),
     "one action": (actions(GOOD[0]), "found shape (2,)"),
     "three dimensions": (actions(GOOD[None]), "found shape (1, 2, 2)"),
     "wide": (actions(np.zeros((4, 3))), "found shape (4, 3); expected (n, 2)"),
     "narrow": (actions(np.zeros((4, 1))), "found shape (4, 1)"),
+    "more than said": (actions(np.zeros((4, 2))), "found shape (4, 2); expected (n, 2), n 1 to 3"),
+    "texts of unequal length": (
+        actions([["a" * 4000] + ["b"] * 250] * 250),
+        "actions: found [['aa",
+    ),
+    "many lists": (actions([[]] * 1_000_000), "the reply cannot be read: found 1000"),
+    "lists in lists": (actions([[[[0.0, 0.0]]]]), "actions: found [[[[0.0, 0.0]]]]"),
+    "bytes": (actions(bytes(1_000_000)), "actions: found b'"),
     "nan": (actions([[0.0, 0.0], [0.0, np.nan]]), "actions[1, 1]: found nan; expected a finite"),
     "infinite": (actions([[np.inf, 0.0]]), "actions[0, 0]: found inf"),
     "below": (actions([[0.0, -0.001]]), "actions[0, 1]: found -0.001; expected a finite number"),
@@ -103,13 +116,36 @@ def test_an_actor_returns_nothing_of_them_and_tells_that_nothing_was_carried_out
     assert messages == [{"reset": True}, {"executed": 2}, {"executed": 0}, {"executed": 0}]
 
 
+TRACEBACK = "Traceback (most recent call last):\n  File \"a.py\"\nKeyError: 'state'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TRACEBACK, "KeyError: 'state'"),  # as openpi's server answers
+        ("", "no reason given"),
+        ("a" * 1_000_000, "a" * 300),
+    ],
+)
+def test_a_refusal_is_one_short_line(text, said):
+    with (
+        scripted(wire.pack({}), text) as (port, _),
+        PolicyClient(port=port) as client,
+        pytest.raises(PolicyError) as refused,
+    ):
+        client.infer({})
+    assert str(refused.value) == said
+
+
 def test_without_limits_in_the_metadata_any_finite_actions_go():
     with (
         scripted(wire.pack({}), actions([[9, 9, 9]]), actions(np.zeros((1, 0)))) as (port, _),
         PolicyClient(port=port) as client,
     ):
         assert client.infer({})["actions"].tolist() == [[9, 9, 9]]
-        with pytest.raises(ReplyError, match=r"found shape \(1, 0\); expected \(n, A\), n > 0"):
+        with pytest.raises(
+            ReplyError, match=r"found shape \(1, 0\); expected \(n, A\), n 1 or more"
+        ):
             client.infer({})
 
 
@@ -125,8 +161,9 @@ def test_too_large_a_reply_is_refused():
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
+        (wire.pack({"execute": "8"}), "execute is '8'; expected a positive number"),
         ("hello", "found the text 'hello'; expected the metadata of a policy server"),
-        (b"\xc1", "bytes that are not msgpack"),
+        (b"\xc1", "bytes that cannot be unpacked"),
         (wire.pack([1]), "found list"),
         (wire.pack({"action_dim": 0}), "action_dim is 0"),
         (wire.pack({"action_dim": "2"}), "action_dim is '2'"),

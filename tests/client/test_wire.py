@@ -1,6 +1,7 @@
 """The encoding: what goes through unchanged, and what is refused."""
 
 import math
+import time
 
 import msgpack
 import numpy as np
@@ -90,6 +91,12 @@ REFUSED = {
     "msgpack_numpy, too few bytes": of_msgpack_numpy(shape=(2, 2)),
     "msgpack_numpy, no shape": of_msgpack_numpy(shape=None),
     "msgpack_numpy, a long scalar": of_msgpack_numpy(nd=False),
+    "a long list": msgpack.packb([1] * 257),
+    "a map of many names": msgpack.packb({str(i): i for i in range(257)}),
+    "a long text": msgpack.packb("a" * 4097),
+    "many lists": msgpack.packb([[[]] * 250] * 5),
+    "many arrays": msgpack.packb([[msgpack.unpackb(array(data=b"", shape=[0]))] * 200] * 6),
+    "a long shape": array(shape=[1] * 257),
     "scalar of text": msgpack.packb({b"__npgeneric__": True, b"data": "1", b"dtype": "<f4"}),
 }
 
@@ -99,6 +106,17 @@ def test_what_is_malformed_is_refused(data):
     with pytest.raises(wire.WireError) as refused:
         wire.unpack(data)
     assert 0 < len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["a\n" * 1_000_000, b"\x00" * 1_000_000, [["\n" * 4096] * 256] * 3, np.zeros([6] * 8)],
+    ids=("text", "bytes", "lists", "array"),
+)
+def test_what_is_shown_is_one_short_line(value):
+    began = time.perf_counter()
+    said = wire.shown(value)
+    assert len(said) <= 60 and "\n" not in said and time.perf_counter() - began < 0.1
 
 
 def test_arrays_are_not_copied():

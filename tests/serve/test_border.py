@@ -101,7 +101,12 @@ def test_sides_may_be_free_and_dtypes_exact():
     assert "prompt" not in found
     for wrong, said in (
         (np.zeros((5, 7, 3)), "image: found dtype float64; expected float32"),
-        (np.zeros((5, 7), np.float32), r"image: found shape \(5, 7\); expected \(any, any, 3\)"),
+        (
+            np.zeros((5, 7), np.float32),
+            r"image: found shape \(5, 7\); expected \(1 to 4096, 1 to 40",
+        ),
+        (np.zeros((0, 7, 3), np.float32), r"image: found shape \(0, 7, 3\)"),
+        (np.zeros((1, 4097, 3), np.float32), r"image: found shape \(1, 4097, 3\)"),
         (np.full((5, 7, 3), np.nan, np.float32), r"image\[0, 0, 0\]: found a value"),
     ):
         with pytest.raises(border.ObservationError, match=said):

@@ -19,29 +19,9 @@ import websockets.exceptions
 import websockets.sync.client
 from running_server import MAX_BYTES, running
 
-import glam_jax
 from glam_jax.client import Actor, PolicyClient, PolicyError, wire
 from glam_jax.serve import service
 from glam_jax.serve.server import OVERSIZE, check_exposure
-
-
-@pytest.fixture(scope="module")
-def policy(tmp_path_factory):
-    loaded = glam_jax.load_policy(tiny_policy.save(tmp_path_factory.mktemp("run")))
-    service.warm_up(loaded)
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def make_service(policy):
-    """A service of the tiny policy; without speed limits unless they are asked for."""
-
-    def make(**values):
-        config = service.settings()
-        config.update({"action_speed": (0.0,), **values})
-        return service.make_service(policy, config)
-
-    return make
 
 
 @pytest.fixture
@@ -101,6 +81,14 @@ MALFORMED = [
     (changed(ee_pose=NAN), "ee_pose[0]: found a value that is not finite"),
     (changed(proprio=np.full(8, 90.0)), "proprio[0]: found 90; expected"),
     (changed(state=np.zeros(8)), "unknown 'state'"),
+    (changed(image_front=["a" * 4000] + ["b"] * 250), "message refused: 'image_front': found ['aa"),
+    (changed(image_front=[[1, 2]] * 3), "'image_front': found [[1, 2], [1, 2], [1, 2]]; expected"),
+    (changed(image_front={"a": 1}), "'image_front': found {'a': 1}; expected an array, a number,"),
+    (changed(image_front=b"bytes"), "'image_front': found b'bytes'; expected"),
+    (changed(image_front=[[]] * 1000), "message refused: found 2"),
+    (changed(image_front=[1] * 256), "image_front: found dtype int64; expected uint8"),
+    (changed(prompt="a" * 5000), "message refused: found 6"),
+    (changed(reset=np.zeros((6, 6, 6), bool)), "reset: found an array (6, 6, 6"),
     (changed(reset="yes"), "reset: found 'yes'"),
     (changed(executed=1), "executed: found 1; expected 0 to 0"),
     (changed(executed=True), "executed: found True"),
@@ -119,13 +107,14 @@ def test_what_is_malformed_is_answered_and_the_connection_goes_on(policy, served
         actions = wire.unpack(socket.recv(timeout=10))["actions"]
         np.testing.assert_array_equal(actions, expected(policy, 0))
     refused = server.stats()["refused"]
-    assert refused == {"message": 6, "observation": len(MALFORMED) - 6}
+    messages = sum(said.startswith(("message", "dtype", "'image")) for _, said in MALFORMED)
+    assert refused == {"message": messages, "observation": len(MALFORMED) - messages}
 
 
 def test_too_large_a_message_is_told_and_the_connection_goes_on(policy, served):
     server, port = served
     with PolicyClient(port=port) as client:
-        for size in (MAX_BYTES, 2 * MAX_BYTES):
+        for size in (MAX_BYTES, OVERSIZE * MAX_BYTES - 100):
             message = {"image_front": bytes(size)}
             said = f"refused: found {len(wire.pack(message))} bytes; expected at most {MAX_BYTES} "
             with pytest.raises(PolicyError, match=said):
