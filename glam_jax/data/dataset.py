@@ -17,7 +17,6 @@ import errno
 import importlib.util
 import io
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -201,12 +200,13 @@ def write(
                 raise DataError(f"{final}: splits {empty} have no episodes")
             for split in episodes:  # what the disk holds must be readable before it replaces
                 last(writing / inside, split, recording)
+            files.mark(writing / inside)
     except Exception as error:
         if not files.find(final.parent):
             files.remove(final.parent)
         if (code := _disk_errno(error)) is None:
             raise
-        free = shutil.disk_usage(root).free / 2**20
+        free = files.free_bytes(root) / 2**20
         raise OSError(
             code,
             f"{os.strerror(code)} while writing {final} ({free:.0f} MiB free); "
@@ -329,7 +329,7 @@ def _open(directory: epath.Path, recording: Recording):
     if missing := [name for name in _INDEX_FILES if not (directory / name).is_file()]:
         raise DataError(f"{directory}: half-written or not a dataset of ours, {missing} missing")
     try:
-        builder = tfds.builder_from_directory(directory)
+        builder = tfds.builder_from_directory(files.local_folder(directory))
         found = with_cameras(dict(builder.info.metadata))
     except Exception as error:  # whatever a damaged description makes TFDS raise
         raise DataError(f"{directory}: the dataset's description is damaged ({error})") from error

@@ -318,7 +318,9 @@ def last_step(directory: epath.PathLike) -> int:
 
 
 def _complete_steps(directory: epath.PathLike) -> list[int]:
-    return sorted(int(p.name) for p in files.find(directory) if p.name.isdigit() and p.is_dir())
+    """Whole ones: Orbax renames a finished folder on a disk, and marks it in a bucket."""
+    found = [place for place in files.find(directory) if place.name.isdigit() and place.is_dir()]
+    return sorted(int(place.name) for place in found if ocp.utils.is_checkpoint_finalized(place))
 
 
 def _unused(path: epath.Path) -> epath.Path:
