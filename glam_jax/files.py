@@ -34,7 +34,7 @@ _NUMBERS = re.compile(r"\[((?:\n *(?:-?\d[\d.eE+-]*|null),?)+)\n *\]")
 
 
 def path(text: epath.PathLike) -> epath.Path:
-    """A path as all of the package has it, `~` expanded; raises BucketError, see `buckets.check`."""
+    """A path as all of the package has it, `~` expanded; raises as `buckets.check`."""
     buckets.check(text)
     return epath.Path(text).expanduser()
 
@@ -245,7 +245,8 @@ def folder_beside(folder: epath.PathLike, inside: str = "") -> Iterator[epath.Pa
 
 def recover(folder: epath.PathLike) -> epath.Path:
     """Undoes what a killed `folder_beside` left: the half-written folder goes, the earlier one
-    returns; or finishes it, in a bucket. Only the writer of a folder calls this. Returns its path."""
+    returns, or in a bucket what is whole is put in place. Only the writer of a folder calls this.
+    Returns its path."""
     folder = path(folder)
     if buckets.is_in(folder):
         buckets.settle(folder)
