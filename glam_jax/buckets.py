@@ -13,6 +13,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from glam_jax.errors import UserError, first_line
 # By fsspec, not by TensorFlow, and without asking Google for the kind of bucket before each call.
 os.environ.setdefault("EPATH_USE_TF", "false")
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # it raises what it logs
 for _kind in ("gs", "s3"):  # other processes write there too
     fsspec.config.conf.setdefault(_kind, {})["use_listings_cache"] = False
 
@@ -59,7 +61,7 @@ def check(place: epath.PathLike) -> None:
     if is_in(text):
         scheme, rest = text.split("://")
         _reach(scheme, rest.split("/")[0])
-    elif re.match(r"[A-Za-z][A-Za-z0-9+.]+:/", text):
+    elif re.match(r"(gs|s3|gcs):|[A-Za-z][A-Za-z0-9+.]+:/", text):
         raise BucketError(f"{text!r}: expected gs://BUCKET/FOLDER, s3://BUCKET/FOLDER, or a path")
 
 
@@ -110,8 +112,8 @@ def mark(folder: epath.Path) -> dict[str, list]:
 
 
 def is_whole(folder: epath.Path) -> bool:
-    """Whether a folder in a bucket is there and whole."""
-    return (folder / MARKER).exists()
+    """Whether a folder in a bucket is there and whole, or waits beside its place."""
+    return _whole(folder) is not None
 
 
 def put_folder(made: epath.Path, folder: epath.Path) -> None:
@@ -128,7 +130,7 @@ def put_folder(made: epath.Path, folder: epath.Path) -> None:
 def settle(folder: epath.Path) -> None:
     """Finishes what a killed `put_folder` left, or removes it where it cannot be finished."""
     writing = _writing(folder)
-    if is_whole(writing):
+    if (writing / MARKER).exists():
         marker = (writing / MARKER).read_bytes()
         remove(folder)  # with MARKER: readers take the one in `writing`
         names = list(json.loads(marker))
@@ -144,6 +146,11 @@ def remove(folder: epath.Path) -> None:
     """Removes a folder, its MARKER first."""
     (folder / MARKER).unlink(missing_ok=True)
     folder.rmtree(missing_ok=True)
+
+
+def _whole(folder: epath.Path) -> epath.Path | None:
+    places = (folder, _writing(folder))
+    return next((place for place in places if (place / MARKER).exists()), None)
 
 
 def _writing(folder: epath.Path) -> epath.Path:
@@ -167,8 +174,7 @@ def fetch(folder: epath.Path) -> epath.Path:
       BucketError: the folder is not whole, or a file of it is not what MARKER says.
       OSError: no room on the disk.
     """
-    place = next((p for p in (folder, _writing(folder)) if is_whole(p)), None)
-    if place is None:
+    if (place := _whole(folder)) is None:
         raise BucketError(
             f"{folder} is not whole: it has no {MARKER}, which is written last, and which a copy "
             "by hand must copy too"
@@ -181,13 +187,17 @@ def fetch(folder: epath.Path) -> epath.Path:
     target = cache / key
     if key not in _used:
         lock = os.open(cache / f"{key}.lock", os.O_RDWR | os.O_CREAT)
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        while not target.exists():  # nobody uses it then: all wait for one who copies
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not target.exists():
-                _copy_down(place, marker, target)
+        try:
             fcntl.flock(lock, fcntl.LOCK_SH)
-        os.utime(target)
+            while not target.exists():  # nobody uses it then: all wait for one who copies
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not target.exists():
+                    _copy_down(place, marker, target)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            os.utime(target)
+        except BaseException:
+            os.close(lock)
+            raise
         _used[key] = lock
         _make_room(cache)
     return target
