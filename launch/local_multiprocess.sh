@@ -13,8 +13,8 @@ usage="usage: launch/local_multiprocess.sh --processes=N [options] -- COMMAND...
   --processes=N   how many processes
   --devices=K     CPU devices of each process; without it each sees what JAX finds
   --port=PORT     of the coordinator on 127.0.0.1; without it a free one
-  --bucket=DIR    rehearse a pod: gs://bucket is served on this machine and kept in DIR/bucket, for
-                  COMMAND's --workdir=gs://bucket/... (needs the package's extra [local_bucket])
+  --bucket=DIR    rehearse a pod: a server on this machine offers gs://bucket, for COMMAND's
+                  --workdir=gs://bucket/..., and keeps it in DIR (needs glam_jax[local_bucket])
   --logs=DIR      where processI.log go; default logs
   --grace=S       seconds that the others have to end once one has failed, and once more after the
                   SIGTERM that follows, before SIGKILL; default 30
