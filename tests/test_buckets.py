@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 
+import bucket_server
 import chex
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from nursery import KILLED, Nursery
 
 from glam_jax import buckets, files
 from glam_jax.buckets import MARKER, BucketError
+from glam_jax.experiment.workdir import Workdir
 from glam_jax.runtime import checkpoint, metrics
 
 
@@ -131,6 +133,21 @@ def test_a_folder_is_replaced_as_a_whole(place):
         raise RuntimeError
     assert read(place / "a") == {"two": "2", "both": "2"}
     assert files.find(place) == [place / "a"]
+
+
+def test_amazons_buckets_are_the_same():
+    with bucket_server.amazon():
+        place = files.path("s3://bucket/a")
+        files.write_json(place / "info.json", {"a": 1})
+        assert files.read_json(place / "info.json") == {"a": 1}
+        put(place / "f", one="1", both="1")
+        put(place / "f", two="2", both="2")
+        assert read(place / "f") == {"two": "2", "both": "2"}
+        assert files.find(place) == [place / "f", place / "info.json"]
+        with pytest.raises(BucketError, match="^s3://other: there is no such bucket$"):
+            files.path("s3://other/run")
+        with pytest.raises(checkpoint.CheckpointError, match="data may be there"):
+            Workdir(place / "run")
 
 
 class Killed(BaseException):

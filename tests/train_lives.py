@@ -19,6 +19,8 @@ import signal
 import sys
 import threading
 
+import gcsfs  # noqa: F401, with what else costs seconds of a start
+import google.cloud.storage  # noqa: F401
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -60,6 +60,16 @@ class Inference:
     checksum: int
 
 
+def check_place(folder: epath.PathLike) -> None:
+    """Raises CheckpointError where Orbax writes no checkpoints: it knows disks and gs://."""
+    if str(folder).startswith("s3://"):
+        raise CheckpointError(
+            errno.ENOTSUP,
+            f"{folder}: runs lie on a disk or in gs://, for Orbax writes no checkpoints to s3://; "
+            "data may be there",
+        )
+
+
 class Checkpoints:
     """The checkpoints of one training stage.
 
