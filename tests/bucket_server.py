@@ -5,6 +5,7 @@ python tests/bucket_server.py PORT     serves gs://bucket until it is ended
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -43,6 +44,7 @@ def google(port: int | None = None) -> Iterator[str]:
 def amazon() -> Iterator[str]:
     """Serves `s3://bucket`, as `google`."""
     told = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "a", "AWS_REGION": "us-east-1"}
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
