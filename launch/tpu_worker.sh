@@ -36,7 +36,7 @@ carry_out() {
 }
 
 setup() {
-  local nfs="" argument jax
+  local nfs="" argument jax packages=(tmux python3-pip)
   jax="$(sed -n 's/^jax==/jax[tpu]==/p' requirements.txt)"
   for argument in "$@"; do
     case "$argument" in
@@ -44,8 +44,9 @@ setup() {
       *) fail "unknown argument '$argument' of setup; expected --nfs=SERVER:/EXPORT" ;;
     esac
   done
+  [[ -z "$nfs" ]] || packages+=(nfs-common)
   # A fresh machine may still be updating itself: wait for its lock.
-  carry_out sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common python3-pip
+  carry_out sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 "${packages[@]}"
   if [[ -n "$nfs" ]] && { [[ -n "$dry_run" ]] || ! mountpoint -q /shared; }; then
     carry_out sudo mkdir -p /shared
     carry_out sudo mount -t nfs "$nfs" /shared

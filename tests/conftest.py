@@ -30,6 +30,10 @@ import pytest  # noqa: E402
 from glam_jax import schema  # noqa: E402
 
 
+def pytest_addoption(parser):
+    parser.addoption("--bucket_kills", type=int, default=20, help="see test_buckets")
+
+
 def pytest_configure(config):
     if MADE and COMPILED.is_dir():  # not a worker's
         for other in COMPILED.iterdir():
@@ -58,3 +62,12 @@ def target_layout() -> schema.Layout:
 def auxiliary_layout() -> schema.Layout:
     """One gripper without actions, 16x16 images."""
     return schema.Layout(arms=1, image_size=16, has_actions=False)
+
+
+@pytest.fixture(scope="session")
+def gcs():
+    """`gs://bucket`, of a server on this machine."""
+    import bucket_server
+
+    with bucket_server.google():
+        yield f"gs://{bucket_server.BUCKET}"

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "glam_jax"
 # From the ground up.
 FLOORS = (
     {"errors"},
-    {"schema", "files"},
+    {"schema", "buckets"},
+    {"files"},
     {"config", "kinds"},
     {"values"},
     {"client", "display", "models", "runtime", "sim", "data"},
@@ -29,7 +30,7 @@ FLOORS = (
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # In the root of the package, whoever is not a command.
-FOUNDATIONS = {"errors", "schema", "files", "config", "kinds", "values"}
+FOUNDATIONS = {"errors", "schema", "buckets", "files", "config", "kinds", "values"}
 
 # What is measured against is in PyTorch: benchmark/torch_*.
 TORCH = ("layers", "optim", "policy", "training", "weights", "world_model")
@@ -47,6 +48,7 @@ DOORS = {
     "gymnasium": {"client/simulator", "sim/vector_env"},
     "websockets": {"client/policy_client", "serve/connection", "serve/server"},
     "msgpack": {"client/wire"},
+    "fsspec": {"buckets"},
     "pickle": set(),  # it runs what a file says
     "safetensors": {"models/dinov2/tensor_file"},
     "torch": {"models/dinov2/tensor_file", *(f"benchmark/torch_{part}" for part in TORCH)},

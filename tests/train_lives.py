@@ -15,15 +15,18 @@ error is the step at which it cannot get its batch.
 import itertools
 import json
 import os
-import pathlib
 import signal
 import sys
 import threading
 
+import gcsfs  # noqa: F401, with what else costs seconds of a start
+import google.cloud.storage  # noqa: F401
 import jax
 import jax.numpy as jnp
 import numpy as np
+from etils import epath
 
+from glam_jax import files
 from glam_jax.models import draws
 from glam_jax.runtime import checkpoint, hosts, loop, optim
 from glam_jax.runtime.metrics import MetricWriter
@@ -70,7 +73,7 @@ def make_state():
     return optim.init_state({"kernel": kernel, "bias": jnp.zeros(WIDTH)}, OPTIMIZER)
 
 
-def train(folder: pathlib.Path) -> None:
+def train(folder: epath.Path) -> None:
     feed = Feed()
     step = loop.make_train_step(loss, feed.assemble, OPTIMIZER, 0.99)
     with checkpoint.Checkpoints(folder / "checkpoints") as checkpoints:
@@ -124,7 +127,7 @@ def live(life: dict) -> None:
     if life["error"] is not None:
         stumble(life["error"])
     try:
-        train(pathlib.Path(life["folder"]))
+        train(files.path(life["folder"]))
     except Exception as error:
         print(f"error: {error}", flush=True)
         hosts.fail(error)

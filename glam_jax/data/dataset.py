@@ -17,7 +17,6 @@ import errno
 import importlib.util
 import io
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -201,12 +200,13 @@ def write(
                 raise DataError(f"{final}: splits {empty} have no episodes")
             for split in episodes:  # what the disk holds must be readable before it replaces
                 last(writing / inside, split, recording)
+            files.mark(writing / inside)
     except Exception as error:
         if not files.find(final.parent):
             files.remove(final.parent)
         if (code := _disk_errno(error)) is None:
             raise
-        free = shutil.disk_usage(root).free / 2**20
+        free = files.free_bytes(root) / 2**20
         raise OSError(
             code,
             f"{os.strerror(code)} while writing {final} ({free:.0f} MiB free); "
@@ -319,17 +319,18 @@ def last(directory: epath.PathLike, split: str, recording: Recording) -> Episode
 
 def _open(directory: epath.Path, recording: Recording):
     """The read-only TFDS builder of a folder, after its own description was checked."""
-    if not directory.is_dir():
+    if not (directory.is_dir() or files.is_whole(directory)):
         described = files.find(directory.parent, "*/dataset_info.json")
         versions = [file.parent.name for file in described]
         found = f"versions {versions}" if versions else "nothing"
         if kept := files.earlier(directory):
             found = f"an earlier copy in {kept}, which the next collecting restores"
         raise DataError(f"{directory}: no such folder, expected a dataset, found {found}")
-    if missing := [name for name in _INDEX_FILES if not (directory / name).is_file()]:
+    here = files.local_folder(directory)
+    if missing := [name for name in _INDEX_FILES if not (here / name).is_file()]:
         raise DataError(f"{directory}: half-written or not a dataset of ours, {missing} missing")
     try:
-        builder = tfds.builder_from_directory(directory)
+        builder = tfds.builder_from_directory(here)
         found = with_cameras(dict(builder.info.metadata))
     except Exception as error:  # whatever a damaged description makes TFDS raise
         raise DataError(f"{directory}: the dataset's description is damaged ({error})") from error

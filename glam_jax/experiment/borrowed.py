@@ -23,7 +23,7 @@ def lender(config: ConfigDict, workdir: Workdir) -> Workdir:
     """
     if not config.world_model_from:
         return workdir
-    other = Workdir(files.absolute(workdir.path / config.world_model_from))
+    other = Workdir(files.absolute(files.below(workdir.path, config.world_model_from)))
     named = f"{workdir.path}: world_model_from is {config.world_model_from!r}, that is {other.path}"
     if not other.path.is_dir():
         raise WorkdirError(f"{named}; there is no such folder: make that run first")

@@ -35,6 +35,7 @@ class Workdir:
 
     def __init__(self, path: epath.PathLike):
         self.path = files.path(path)
+        checkpoint.check_place(self.path)
         self.world_model = self.path / "world_model"
         self.policy = self.path / "policy"
         self.labels = self.path / "labels.npy"

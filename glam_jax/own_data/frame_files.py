@@ -81,7 +81,7 @@ def write(root: epath.PathLike, split: str, raw: RawEpisode, keys: KeyMap) -> in
       ValueError: images of another form; names the key.
     """
     folders = {view: view_folder(root, split, raw.index, view) for view in keys.views}
-    missing = {view: folder for view, folder in folders.items() if not folder.exists()}
+    missing = {view: folder for view, folder in folders.items() if not files.is_whole(folder)}
     with contextlib.ExitStack() as stack:
         new = {v: stack.enter_context(files.folder_beside(f)) for v, f in missing.items()}
         for step, arrays in enumerate(raw.steps if new else ()):

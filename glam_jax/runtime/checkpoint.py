@@ -60,6 +60,16 @@ class Inference:
     checksum: int
 
 
+def check_place(folder: epath.PathLike) -> None:
+    """Raises CheckpointError where Orbax writes no checkpoints: it knows disks and gs://."""
+    if str(folder).startswith("s3://"):
+        raise CheckpointError(
+            errno.ENOTSUP,
+            f"{folder}: runs lie on a disk or in gs://, for Orbax writes no checkpoints to s3://; "
+            "data may be there",
+        )
+
+
 class Checkpoints:
     """The checkpoints of one training stage.
 
@@ -318,7 +328,9 @@ def last_step(directory: epath.PathLike) -> int:
 
 
 def _complete_steps(directory: epath.PathLike) -> list[int]:
-    return sorted(int(p.name) for p in files.find(directory) if p.name.isdigit() and p.is_dir())
+    """Whole ones: Orbax renames a finished folder on a disk, and marks it in a bucket."""
+    found = [place for place in files.find(directory) if place.name.isdigit() and place.is_dir()]
+    return sorted(int(place.name) for place in found if ocp.utils.is_checkpoint_finalized(place))
 
 
 def _unused(path: epath.Path) -> epath.Path:

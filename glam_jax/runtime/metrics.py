@@ -26,10 +26,12 @@ class MetricWriter:
 
     def __init__(self, directory: epath.PathLike, resumed_step: int = 0):
         self.directory = files.path(directory)
-        path = self._path = self.directory / METRICS_FILE
+        path = self.directory / METRICS_FILE
         rows = [row for row in _rows(path) if row["step"] <= resumed_step] if path.exists() else []
-        files.write_text(path, "".join(json.dumps(row) + "\n" for row in rows if resumed_step))
-        self._events = SummaryWriter(str(self.directory), purge_step=resumed_step + 1)
+        self._folder = files.Growing(self.directory)
+        kept = "".join(json.dumps(row) + "\n" for row in rows if resumed_step)
+        files.write_text(self._folder.here / METRICS_FILE, kept)
+        self._events = SummaryWriter(str(self._folder.here), purge_step=resumed_step + 1)
 
     def __enter__(self) -> "MetricWriter":
         return self
@@ -40,13 +42,19 @@ class MetricWriter:
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Appends the scalars of one step."""
         values = {name: float(value) for name, value in metrics.items()}
-        files.append_text(self._path, json.dumps({"step": int(step)} | values) + "\n")
+        self._folder.append_text(METRICS_FILE, json.dumps({"step": int(step)} | values) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, int(step))
 
+    def save(self) -> None:
+        """Puts all rows so far where a run continues from, also in a bucket."""
+        self._events.flush()
+        self._folder.send()
+
     def close(self) -> None:
-        """Flushes and closes both files."""
+        """Saves and closes both files."""
         self._events.close()
+        self._folder.send()
 
 
 def read_metrics(directory: epath.PathLike) -> dict[str, tuple[np.ndarray, np.ndarray]]:

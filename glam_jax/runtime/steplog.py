@@ -126,6 +126,11 @@ class StepLog:
         if self._writer and metrics:
             self._writer.write(step, metrics)
 
+    def save(self) -> None:
+        """Saves the rows so far, before the state that they led to."""
+        if self._writer:
+            self._writer.save()
+
     def _pace(self) -> dict[str, float]:
         """Updates per second and the share of the time spent on data, since the last row."""
         if not self._updates:

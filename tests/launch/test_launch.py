@@ -24,6 +24,8 @@ SETUP = f"""\
 git archive --format=tar.gz --output=glam_jax.tar.gz HEAD
 gcloud compute tpus tpu-vm scp glam_jax.tar.gz pod:glam_jax.tar.gz --zone=us-west4-a --worker=all
 {SSH} '--command={UNPACK} && bash glam_jax/launch/tpu_worker.sh setup --nfs=10.0.0.2:/share'"""
+BUCKET = "--bucket=gs://robots/lab"
+KEPT = "--config.data.root=gs://robots/lab/data"
 START = (
     f"{SSH} '--command=bash glam_jax/launch/tpu_worker.sh start {CONFIG}"
     r" '\''--workdir=/shared/a b'\'''"
@@ -36,6 +38,14 @@ DRY_RUNS = [
         r"""
 GLAM_COORDINATOR=127.0.0.1:5000 GLAM_PROCESSES=2 GLAM_PROCESS=0 JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=3 python -c 'print('\''a b'\'')' >logs/process0.log 2>&1
 GLAM_COORDINATOR=127.0.0.1:5000 GLAM_PROCESSES=2 GLAM_PROCESS=1 JAX_PLATFORMS=cpu JAX_NUM_CPU_DEVICES=3 python -c 'print('\''a b'\'')' >logs/process1.log 2>&1
+""",  # noqa: E501
+    ),
+    (
+        "local_multiprocess.sh",
+        ("--processes=1", "--bucket=here", "--", "python", "--workdir=gs://bucket/run"),
+        """
+fake-gcs-server -filesystem-root here
+GLAM_COORDINATOR=127.0.0.1:PORT GLAM_PROCESSES=1 GLAM_PROCESS=0 STORAGE_EMULATOR_HOST=http://127.0.0.1:PORT TENSORSTORE_GCS_HTTP_URL=http://127.0.0.1:PORT python --workdir=gs://bucket/run >logs/process0.log 2>&1
 """,  # noqa: E501
     ),
     (
@@ -66,7 +76,20 @@ python -m glam_jax.study {STUDY} --norun
     ),
     ("tpu_pod.sh", ("create", *POD, "--type=v6e-8", "--spot"), f"\n{CREATE}\n"),
     ("tpu_pod.sh", ("setup", *POD, "--nfs=10.0.0.2:/share"), f"\n{SETUP}\n"),
+    ("tpu_pod.sh", ("setup", *POD), f"\n{SETUP.replace(' --nfs=10.0.0.2:/share', '')}\n"),
     ("tpu_pod.sh", ("run", *POD, *RUN), f"\n{START}\n"),
+    (
+        "tpu_pod.sh",
+        ("run", *POD, BUCKET, "--", CONFIG),
+        f"\n{SSH} '--command=bash glam_jax/launch/tpu_worker.sh start {CONFIG}"
+        f" {KEPT} --workdir=gs://robots/lab/runs/pod'\n",
+    ),
+    (
+        "tpu_pod.sh",
+        ("run", *POD, BUCKET, "--", CONFIG, "--workdir=gs://robots/a", "--config.data.root=gs://b"),
+        f"\n{SSH} '--command=bash glam_jax/launch/tpu_worker.sh start {CONFIG}"
+        " --workdir=gs://robots/a --config.data.root=gs://b'\n",
+    ),
     (
         "tpu_pod.sh",
         ("logs", *POD),
@@ -107,7 +130,7 @@ once the training is done:
         "tpu_worker.sh",
         ("setup", "--nfs=10.0.0.2:/share"),
         f"""
-sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux nfs-common python3-pip
+sudo apt-get install -y -q -o DPkg::Lock::Timeout=600 tmux python3-pip nfs-common
 sudo mkdir -p /shared
 sudo mount -t nfs 10.0.0.2:/share /shared
 env PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --user --quiet uv
@@ -149,6 +172,7 @@ spec:
           template:
             spec:
               restartPolicy: Never
+              serviceAccountName: default
               terminationGracePeriodSeconds: 300
               nodeSelector:
                 cloud.google.com/gke-tpu-accelerator: tpu-v5-lite-podslice
@@ -207,6 +231,18 @@ def test_the_manifest_holds_the_arguments_as_they_were():
     assert [toleration["operator"] for toleration in pod["tolerations"]] == ["Exists"]
 
 
+def test_a_bucket_takes_the_place_of_the_volume():
+    given = [word for word in GKE if not word.startswith("--claim")]
+    options = [BUCKET, "--account=trainer", "--dry-run", "--", CONFIG]
+    done = bash("gke_jobset.sh", *given, *options)
+    manifest = yaml.safe_load("\n".join(done.stdout.splitlines()[1:-1]))
+    pod = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][-3:] == [CONFIG, KEPT, "--workdir=gs://robots/lab/runs/lifting"]
+    assert pod["serviceAccountName"] == "trainer"
+    assert "volumes" not in pod and "volumeMounts" not in container
+
+
 WRONG = [
     ("one_gpu.sh", "--jobs=2", "--config=FILE is missing"),
     ("one_gpu.sh", f"--jobs=0 {STUDY}", "--jobs is '0'; expected a whole number from 1 to 64"),
@@ -216,6 +252,8 @@ WRONG = [
     ("local_multiprocess.sh", "--processes=2 --port=80 -- true", "--port is '80'"),
     ("local_multiprocess.sh", "--processes=2 --device=2 -- true", "unknown argument '--device=2'"),
     ("local_multiprocess.sh", "--processes=2", "no command; it follows after --"),
+    ("local_multiprocess.sh", "--processes=1 --bucket=gs://a -- true", "expected a folder here"),
+    ("local_multiprocess.sh", "--processes=1 --bucket=a -- true", "needs fake-gcs-server: pip"),
     ("slurm_train.sbatch", "--dry-run", "--config=FILE is missing"),
     ("slurm_train.sbatch", CONFIG, "not in a SLURM job"),
     ("slurm_train.sbatch", f"{CONFIG} --distributed=auto", "this script's part"),
@@ -232,11 +270,16 @@ WRONG = [
     ("tpu_pod.sh", f"create {' '.join(POD)} --type=v6e-8", "say --yes, or look first"),
     ("tpu_pod.sh", f"delete {' '.join(POD)}", "say --yes, or look first"),
     ("tpu_pod.sh", f"run {' '.join(POD)} -- {CONFIG}", "--workdir=/FOLDER"),
+    ("tpu_pod.sh", f"run {' '.join(POD)} {BUCKET}", "--config=FILE"),
+    ("tpu_pod.sh", f"run {' '.join(POD)} --bucket=gs:/a", "expected gs://BUCKET"),
+    ("tpu_pod.sh", f"watch {' '.join(POD)} {BUCKET} --nfs=a:/b", "one is enough"),
     ("tpu_pod.sh", f"logs {' '.join(POD)} -- {CONFIG}", "logs takes no arguments after --"),
     ("tpu_worker.sh", "begin", "'begin' is none of setup, start, status, logs, stop"),
     ("tpu_worker.sh", "setup --disk=1", "unknown argument '--disk=1'"),
     ("gke_jobset.sh", f"{' '.join(GKE)} -- {CONFIG} --workdir=/shared/a", "say --yes"),
     ("gke_jobset.sh", f"{' '.join(GKE)} --yes -- {CONFIG}", "--workdir=/shared/FOLDER"),
+    ("gke_jobset.sh", f"{' '.join(GKE)} {BUCKET} --yes", "one is enough"),
+    ("gke_jobset.sh", "--name=lifting --image=i --yes", "--bucket=gs://BUCKET is missing"),
     ("gke_jobset.sh", f"{' '.join(GKE)} --topology=3x3 --yes", "9 chips"),
     ("gke_jobset.sh", f"{' '.join(GKE)} --image=$(id) --yes", "expected an image"),
     ("container_entry.sh", "", "no command"),

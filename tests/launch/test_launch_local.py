@@ -1,6 +1,8 @@
 """Local processes for real: what they are told, how they end, and that signals reach them."""
 
 import json
+import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -94,3 +96,27 @@ def test_signals_reach_every_process(tmp_path, kind, code):
     running.communicate(timeout=30)
     assert running.returncode == code
     assert [path.read_text() for path in logs] == [f"up\ngot {kind.name}\n"] * 2
+
+
+SHARE = """
+import os, time
+from glam_jax import files
+process = os.environ["GLAM_PROCESS"]
+files.write_text(f"gs://bucket/a/{process}.txt", "from " + process)
+while not files.path(other := f"gs://bucket/a/{1 - int(process)}.txt").exists():
+    time.sleep(0.1)
+print(files.read_text(other))
+"""
+
+
+def test_processes_share_a_bucket_that_stays(tmp_path):
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    options = ["--processes=2", f"--bucket={tmp_path / 'kept'}", f"--logs={tmp_path}", "--"]
+    command = [*options, "python", "-c", SHARE]
+    done = bash("local_multiprocess.sh", *command, env=os.environ | {"PATH": path})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [log(tmp_path, process) for process in range(2)] == ["from 1\n", "from 0\n"]
+    source = 'from glam_jax import files; print(len(files.find("gs://bucket/a", "*.txt")))'
+    command = [*options, "python", "-c", source]
+    bash("local_multiprocess.sh", *command, env=os.environ | {"PATH": path})
+    assert log(tmp_path, 0) == "2\n"
