@@ -193,7 +193,7 @@ def test_all_that_is_wrong_is_named():
         ),
         ("", ("method=clam_o",), "method is clam_o, but the config has pretrain.weights.alignment"),
         ("method=glam", ("method=lapa",), "method is lapa, but the config lacks pretrain.reseed_"),
-        ("", ("data={}",), "method is glam_o, but the config lacks data.broken, data.heldout"),
+        ("", ("data={}",), "method is glam_o, but the config lacks data.broken"),
         ("", ("evaluate.first_seed=0",), "first_seed is 0; expected a whole number from 1000000"),
     ],
 )

@@ -215,7 +215,7 @@ def _train(
         asked = plan.agrees_at(step) and hosts.any_host(preemption.requested)
         if asked or plan.saves_at(step):
             log.settle()
-            log.save()
+            log.upload()
             if checkpoints:
                 checkpoints.save(state)
         if asked or step >= plan.steps:

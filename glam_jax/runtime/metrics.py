@@ -46,7 +46,7 @@ class MetricWriter:
         for name, value in values.items():
             self._events.add_scalar(name, value, int(step))
 
-    def save(self) -> None:
+    def upload(self) -> None:
         """Puts all rows so far where a run continues from, also in a bucket."""
         self._events.flush()
         self._folder.send()

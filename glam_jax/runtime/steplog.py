@@ -126,10 +126,10 @@ class StepLog:
         if self._writer and metrics:
             self._writer.write(step, metrics)
 
-    def save(self) -> None:
+    def upload(self) -> None:
         """Saves the rows so far, before the state that they led to."""
         if self._writer:
-            self._writer.save()
+            self._writer.upload()
 
     def _pace(self) -> dict[str, float]:
         """Updates per second and the share of the time spent on data, since the last row."""

@@ -43,6 +43,9 @@ class Recorder:
         if "loss" in metrics:
             self.events.append(("log", step))
 
+    def upload(self):
+        self.uploads = list(self.rows)
+
     def hook(self, step, state):
         assert int(state.step) == step
         self.events.append(("evaluate", step))
