@@ -32,6 +32,7 @@ from glam_jax import schema  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--bucket_kills", type=int, default=20, help="see test_buckets")
+    parser.addoption("--hostile", type=int, default=60, help="messages of test_hostile")
 
 
 def pytest_configure(config):

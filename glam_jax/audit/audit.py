@@ -59,7 +59,6 @@ def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
     episodes = shown.read("heldout")
     evidence = measure(world_model, train, heldout, episodes, settings, config)
     simulated = gather.target(config).simulated
-    stem = name_of(source, broken).removesuffix(".json")
     with tempfile.TemporaryDirectory() as folder:
         pictures = _pictures(files.path(folder), world_model, evidence, heldout, episodes)
         replayed = None
@@ -70,7 +69,7 @@ def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
         facts = _facts(config, world_model, len(heldout), len(episodes))
         name = f"Grounding audit: {title(source)} for {config.task} by {title(target)}"
         text = page.page(name, facts, gates, pictures)
-    files.write_text(workdir.path / f"{stem}.html", text)
+    files.write_text(workdir.path / f"{stem(source, broken)}.html", text)
     found = {
         "task": config.task,
         "method": config.method,
@@ -84,13 +83,20 @@ def audit(workdir: Workdir, source: str, broken: str = "") -> list[Gate]:
         "replay": replayed,  # None where the robot is not simulated
         "gates": [gate.record() for gate in gates],
     }
-    files.write_json(workdir.path / f"{stem}.json", found)
+    files.write_json(workdir.path / f"{stem(source, broken)}.json", found)
     return gates
 
 
-def name_of(source: str, broken: str = "") -> str:
-    """The file of an audit in the run's folder; see `audit`."""
-    return "_".join(filter(None, ("audit", source, broken))) + ".json"
+def audited(workdir: Workdir, source: str) -> dict:
+    """What the audit of a source found, as in its file; it is made if it is not there."""
+    if not (file := workdir.path / f"{stem(source)}.json").exists():
+        audit(workdir, source)
+    return workdir.read(file.name)
+
+
+def stem(source: str, broken: str = "") -> str:
+    """Name of an audit's files in the run's folder, without ending; see `audit`."""
+    return "_".join(filter(None, ("audit", source, broken)))
 
 
 def thresholds(config: ConfigDict) -> ConfigDict:

@@ -70,8 +70,8 @@ def compare(
       train: episodes of the target to fit. heldout: others of it.
 
     Returns:
-      None where the target's episodes show too few grasps, as where nothing is grasped, or where
-      there are no masks.
+      None where the target's episodes of either kind show too few grasps, as where nothing is
+      grasped, or where there are no masks.
     """
     fits = {
         arm: fit
@@ -89,6 +89,8 @@ def compare(
         offset = 1000.0 * float(np.median(offsets[seen])) if known else np.nan
         opening = float(np.mean([g.opening for g in found])) if known else np.nan
         measured.append((offset, opening, int(seen.sum())))
+    if np.isnan(measured[1][0]):
+        return None
     return Contact(*zip(*measured, strict=True))
 
 

@@ -42,6 +42,7 @@ class Gate:
     Attributes:
       name: key of its threshold in `config.audit`. asks: what it measures, in words.
       value: what was measured; NaN fails. threshold: its bound.
+      at_least: whether the bound is the least that passes, or the most.
       best: the value of a source that could not be better.
       note: what else to know of the value, "" for nothing.
     """
@@ -50,13 +51,9 @@ class Gate:
     asks: str
     value: float
     threshold: float
+    at_least: bool
     best: float
     note: str = ""
-
-    @property
-    def at_least(self) -> bool:
-        """Whether the threshold is the least that passes, or the most."""
-        return self.best > self.threshold
 
     @property
     def passed(self) -> bool:
@@ -66,16 +63,20 @@ class Gate:
     @property
     def score(self) -> float:
         """1 / (1 + x^2) with x the distance from the best, in units of the threshold's: 1 for the
-        best, 0.5 for the threshold, 0 for what could not be measured."""
+        best, 0.5 for the threshold, 0 for what could not be measured. Where the threshold leaves no
+        room for less than the best, 1 or 0."""
         if not math.isfinite(self.value):
             return 0.0
-        off = max(0.0, (self.value - self.best) / (self.threshold - self.best))
-        return 1.0 / (1.0 + off**2)
+        sign = -1.0 if self.at_least else 1.0
+        room = sign * (self.threshold - self.best)
+        if room <= 0:
+            return float(self.passed)
+        return 1.0 / (1.0 + (max(0.0, sign * (self.value - self.best)) / room) ** 2)
 
     def record(self) -> dict:
         """As JSON: a value that is no number is null."""
         value = self.value if math.isfinite(self.value) else None
-        found = {"at_least": self.at_least, "passed": self.passed, "score": round(self.score, 4)}
+        found = {"passed": self.passed, "score": round(self.score, 4)}
         return dataclasses.asdict(self) | {"value": value} | found
 
 
@@ -170,12 +171,14 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
       replay: `evaluation.replay.summary` of the source's episodes; None leaves that gate out.
     """
 
-    def gate(name, asks, value, best=0.0, note=""):
-        return Gate(name, asks, float(value), float(settings[name]), best, note)
+    def gate(name, asks, value, note="", at_least=False, best=0.0):
+        return Gate(name, asks, float(value), float(settings[name]), at_least, best, note)
 
-    def of_both(name, asks, best=0.0):
+    def of_both(name, asks, **sense):
         source, target = getattr(evidence, name)
-        return gate(name, asks, source, best, f"the target itself: {target:.3f}")
+        return gate(name, asks, source, f"the target itself: {target:.3f}", **sense)
+
+    share = {"at_least": True, "best": 1.0}
 
     found = [
         _decoding(evidence, gate),
@@ -183,25 +186,24 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
             "latent_distance",
             "energy coefficient between the source's and the target's latents",
             evidence.latent_distance,
-            0.0,
             f"p = {evidence.p_value:.3g} by permuting episodes, which gates nothing",
         ),
         gate(
             "classifier_auc",
             "how well a classifier tells the source from the target by one latent (AUC)",
             evidence.classifier_auc,
-            0.5,
             "0.5 is chance; left-out episodes",
+            best=0.5,
         ),
-        of_both("inside_range", "share of the source's latents in the decoder's range", 1.0),
+        of_both("inside_range", "share of the source's latents in the decoder's range", **share),
         of_both("forward_pose", "forward error over copy baseline, end-effector pose"),
         of_both("forward_visual", "forward error over copy baseline, visual feature"),
         gate(
             "visual_against_target",
             "the same, over the target's own",
             np.divide(*evidence.forward_visual) if evidence.forward_visual[1] else math.nan,
-            1.0,
             _what_pictures_tell(evidence.forward_visual[1]),
+            best=1.0,
         ),
     ]
     if evidence.contact is not None:
@@ -209,7 +211,8 @@ def judge(evidence: Evidence, settings: ConfigDict, replay: dict | None = None) 
     if replay is not None:
         rate = "{successes}/{trials} on {robot}, {wilson_low:.0%} to {wilson_high:.0%}"
         asks = "replay success of decoded actions, lower end of its 95% interval"
-        found.append(gate("replay_lower", asks, replay["wilson_low"], 1.0, rate.format(**replay)))
+        note = rate.format(**replay)
+        found.append(gate("replay_lower", asks, replay["wilson_low"], note, **share))
     return found
 
 
@@ -221,7 +224,7 @@ def _decoding(evidence: Evidence, gate: Callable[..., Gate]) -> Gate:
         return gate("decoded_error_share", asks, evidence.decoded_share)
     p95 = evidence.decoded_error["heldout_ee_mm_p95"]
     note = f"95% of transitions below {p95:.1f} mm"
-    return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, 0.0, note)
+    return gate("decoded_error_mm", f"{asks}, mm at the gripper", error, note)
 
 
 def _holding(contact: Contact, gate: Callable[..., Gate]) -> list[Gate]:
@@ -234,13 +237,13 @@ def _holding(contact: Contact, gate: Callable[..., Gate]) -> list[Gate]:
             "held_offset_mm",
             "distance of hands from where the target's hold the object, mm",
             offset,
-            note=f"the target itself: {of_target:.1f}; {counts}",
+            f"the target itself: {of_target:.1f}; {counts}",
         ),
         gate(
             "held_opening",
             "difference of the openings of hands that hold the object",
             abs(opening - expected),
-            note=f"{opening:.2f} against {expected:.2f} of the target",
+            f"{opening:.2f} against {expected:.2f} of the target",
         ),
     ]
 

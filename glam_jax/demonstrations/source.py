@@ -117,9 +117,10 @@ class Source(abc.ABC):
 
     def check(self) -> None:
         """Raises UserError where the run cannot learn from the source; see `layout`."""
-        if self.broken not in ("", *self.breakages):
+        broken = self.config.data.get("broken", "")
+        if broken not in ("", *self.breakages):
             raise ConfigError(
-                f"data.broken is {self.broken!r}; expected one of {', '.join(self.breakages)}"
+                f"data.broken is {broken!r}; expected one of {', '.join(self.breakages)}"
             )
         self.layout  # noqa: B018, raises
 

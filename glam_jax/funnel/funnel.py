@@ -116,8 +116,6 @@ def _with(config: ConfigDict, auxiliary: dict[str, int]) -> ConfigDict:
 
 def _inspect(configs: dict[str, ConfigDict], candidates: Sequence[str], folder: epath.Path) -> None:
     """Provides the data of all, and writes what `glam_jax.inspect` finds in them."""
-    if (folder / INSPECTION).exists():
-        return
     used = {}
     for name in candidates:
         for source in gather.check(configs[name]):
@@ -132,9 +130,7 @@ def _inspect(configs: dict[str, ConfigDict], candidates: Sequence[str], folder: 
 def _audited(path: epath.Path, name: str) -> dict:
     """What the audit found of a candidate."""
     workdir = Workdir(path)
-    if not (path / audit.name_of(name)).exists():
-        audit.audit(workdir, name)
-    found = workdir.read(audit.name_of(name))
+    found = audit.audited(workdir, name)
     return {
         "name": name,
         "title": title(name),
@@ -143,7 +139,7 @@ def _audited(path: epath.Path, name: str) -> dict:
         "score": found["score"],
         "replay": found["replay"],
         "failed": [gate for gate in found["gates"] if not gate["passed"]],
-        "page": f"{name}/{audit.name_of(name).removesuffix('json')}html",
+        "page": f"{name}/{audit.stem(name)}.html",
     }
 
 

@@ -41,7 +41,7 @@ def main(_):
         message_s=config.message_s,
     )
     took = service.warm_up(policy)
-    # What lives as long as the server is not searched again: that takes 0.2 s, while a robot waits.
+    # What lives as long as the server is not searched again, while a robot waits.
     gc.collect()
     gc.freeze()
 

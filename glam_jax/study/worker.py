@@ -205,20 +205,12 @@ def make_carry_out(cells: Sequence[Cell]) -> CarryOut:
         if REPLAY in cell.measure and not (path / REPLAY_FILE).exists():
             replay.replay_sources(Workdir(path), film=False)
         if AUDIT in cell.measure and not (path / AUDITS).exists():
-            _audit(Workdir(path))
+            _, *auxiliary = gather.sources(config)
+            found = {one.name: audit.audited(Workdir(path), one.name) for one in auxiliary}
+            files.write_json(path / AUDITS, found)
         jax.clear_caches()  # the next cell compiles its own; hundreds would fill the memory
 
     return carry_out
-
-
-def _audit(workdir: Workdir) -> None:
-    """Audits each auxiliary source of a run."""
-    _, *auxiliary = gather.sources(workdir.config())
-    found = {}
-    for source in auxiliary:
-        audit.audit(workdir, source.name)
-        found[source.name] = workdir.read(audit.name_of(source.name))
-    files.write_json(workdir.path / AUDITS, found)
 
 
 def _needs_of(config: ConfigDict) -> Needs:

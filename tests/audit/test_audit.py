@@ -152,16 +152,22 @@ def test_forward_errors_are_in_the_order_of_transitions(trained):
 
 
 @pytest.mark.parametrize(
-    ("value", "best", "expected"),
-    [(0.5, 1.0, 0.5), (0.5, 0.0, 0.5), (0.4, 1.0, 0.41), (0.6, 0.0, 0.41), (1.0, 1.0, 1.0),
-     (-0.1, 0.0, 1.0), (float("nan"), 1.0, 0.0), (float("nan"), 0.0, 0.0)],
+    ("value", "threshold", "at_least", "best", "expected"),
+    [(0.5, 0.5, True, 1.0, 0.5), (0.5, 0.5, False, 0.0, 0.5), (0.4, 0.5, True, 1.0, 0.41),
+     (0.6, 0.5, False, 0.0, 0.41), (1.0, 0.5, True, 1.0, 1.0), (-0.1, 0.5, False, 0.0, 1.0),
+     (float("nan"), 0.5, True, 1.0, 0.0), (float("nan"), 0.5, False, 0.0, 0.0),
+     # A threshold at the best, or beyond it, is all or nothing.
+     (1.0, 1.0, True, 1.0, 1.0), (0.99, 1.0, True, 1.0, 0.0),
+     (0.95, 0.9, False, 1.0, 0.0), (0.9, 0.9, False, 1.0, 1.0)],
 )  # fmt: skip
-def test_a_gate_passes_on_its_side_of_the_threshold_with_half_its_score(value, best, expected):
-    gate = Gate("inside_range", "share", value, 0.5, best)
+def test_a_gate_passes_on_its_side_of_the_threshold_with_half_its_score(
+    value, threshold, at_least, best, expected
+):
+    gate = Gate("inside_range", "share", value, threshold, at_least, best)
     assert gate.score == pytest.approx(expected, abs=0.01)
     passed = expected >= 0.5
     assert gate.passed is passed and gate.record()["passed"] is passed
-    assert score([gate, Gate("other", "share", 1.0, 0.5, 1.0)]) == gate.score
+    assert score([gate, Gate("other", "share", 1.0, 0.5, True, 1.0)]) == gate.score
     json.dumps(gate.record(), allow_nan=False)
 
 
@@ -174,7 +180,7 @@ def test_replay_is_gated_by_the_lower_bound(evidence):
 
 
 def test_the_page_needs_no_other_file_and_escapes(tmp_path):
-    gates = [Gate("a", "<b>&", 0.2, 0.5, 0.0, "<i>"), Gate("b", "c", 0.1, 0.5, 1.0)]
+    gates = [Gate("a", "<b>&", 0.2, 0.5, False, 0.0, "<i>"), Gate("b", "c", 0.1, 0.5, True, 1.0)]
     picture = canvas.save_png(tmp_path / "x.png", np.zeros((4, 4, 3), np.uint8))
     text = page.page("<script>", ["1 < 2"], gates, {'"quoted" <x>': picture})
     assert "data:image/png;base64,iVBOR" in text and "NOT fit" in text

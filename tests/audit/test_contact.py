@@ -84,8 +84,9 @@ def test_what_never_grasps_has_no_numbers_where_the_target_has(target):
 def test_where_the_target_does_not_grasp_nothing_is_asked():
     still = [episode(i, grasps=False) for i in range(30)]
     assert contact.compare(still, still[:5], SOURCE) is None
-    few = [episode(i) for i in range(5)]
+    few, many = [episode(i) for i in range(5)], [episode(i) for i in range(50)]
     assert contact.compare(few, few, SOURCE) is None
+    assert contact.compare(many, still[:5], SOURCE) is None
 
 
 def broken(name):

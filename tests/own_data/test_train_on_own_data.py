@@ -155,7 +155,6 @@ def test_the_funnel_ends_with_what_can_be_said_without_a_simulation(run, tmp_pat
         raise AssertionError("made again")
 
     monkeypatch.setattr(funnel.audit, "audit", never)
-    monkeypatch.setattr(funnel.report, "inspect", never)
     assert funnel.funnel(config, ("handheld",), tmp_path) == found
 
 

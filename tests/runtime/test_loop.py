@@ -44,7 +44,7 @@ class Recorder:
             self.events.append(("log", step))
 
     def upload(self):
-        self.uploads = list(self.rows)
+        self.events.append(("upload", max(self.rows)))
 
     def hook(self, step, state):
         assert int(state.step) == step
@@ -122,8 +122,8 @@ def test_a_run_in_two_parts_equals_a_whole_one(tmp_path, expected):
 
 
 def test_order_at_a_boundary():
-    """Evaluate, save, then dispatch; the row of a step is written once the next is under way,
-    or before anything is made of its state."""
+    """Evaluate, upload the rows, save, then dispatch; the row of a step is written once the next is
+    under way, or before anything is made of its state."""
     record = Recorder()
     run(
         steps=6,
@@ -136,9 +136,11 @@ def test_order_at_a_boundary():
     assert record.events == [
         *(("log", step) for step in (1, 2, 3)),
         ("evaluate", 3),
+        ("upload", 3),
         ("save", 3),
         *(("log", step) for step in (4, 5, 6)),
         ("evaluate", 6),
+        ("upload", 6),
         ("save", 6),
         ("wait", None),
     ]
@@ -153,7 +155,7 @@ def test_a_step_is_logged_once_the_next_is_under_way():
             return super().fetch(step, count)
 
     run(feed=Feed(), steps=3, writer=record, log_every=1)
-    fetched_and_logged = "fetch 0, fetch 1, log 1, fetch 2, log 2, log 3"
+    fetched_and_logged = "fetch 0, fetch 1, log 1, fetch 2, log 2, log 3, upload 3"
     assert ", ".join(f"{kind} {step}" for kind, step in record.events) == fetched_and_logged
 
 

@@ -1,16 +1,10 @@
-"""Shared by the tests of the server: a tiny policy, and how many hostile messages are sent."""
+"""Shared by the tests of the server: a tiny policy."""
 
 import pytest
 import tiny_policy
 
 import glam_jax
 from glam_jax.serve import service
-
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--hostile", type=int, default=60, help="messages of test_hostile.py, such as 2000"
-    )
 
 
 @pytest.fixture(scope="module")

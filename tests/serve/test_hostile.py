@@ -178,7 +178,7 @@ def end_of_bytes(port: int, kind: str, rng: np.random.Generator) -> str:
 
 @pytest.mark.slow
 def test_hostile_messages(request, tmp_path, make_service):
-    count = request.config.getoption("--hostile", default=60)
+    count = request.config.getoption("--hostile")
     service = make_service()
     ends, rng = collections.defaultdict(collections.Counter), np.random.default_rng(SEED)
     kinds = [*WHOLE, *BELOW]
